@@ -1,0 +1,29 @@
+"""Four drawn datasets one after another with a small ViT; needs the package alone.
+
+Command: python -m ckda_jax.train --config configs/synthetic.py --workdir runs/synthetic
+Hardware: a laptop; two cores and 4 GB are enough.
+"""
+
+from ml_collections import ConfigDict
+
+import common
+
+
+def get_config() -> ConfigDict:
+    """Return the synthetic world, a small ViT and a schedule of minutes."""
+    config = common.get_config()
+    config.data.synthetic.enabled = True
+    config.model.image_size = (64, 32)
+    config.model.stem = "conv"
+    config.model.patch_size = 8
+    config.model.stride = 8
+    config.model.width = 192
+    config.model.depth = 4
+    config.model.heads = 3
+    config.prompts.patch_size = 8
+    config.init.weights = "asset:backbone"
+    config.train.epochs = 12
+    config.train.log_every = 10
+    config.train.checkpoint_every = 100
+    config.optim.warmup_epochs = 1
+    return config
