@@ -1,0 +1,1 @@
+"""Losses: plain functions from arrays to one value per example."""

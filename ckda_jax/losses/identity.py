@@ -1,0 +1,39 @@
+"""Identity loss: which person is it?"""
+
+import chex
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+def cross_entropy(
+    logits: Float[Array, "*i k"],
+    labels: Int[Array, "*i"],
+    *,
+    mask: Bool[Array, " k"] | None = None,
+) -> Float[Array, "*i"]:
+    """Compute -log softmax(logits)[label] over the classes in the mask.
+
+    Args:
+        logits: `[..., k]`.
+        labels: `[...]`, each a class in the mask.
+        mask: classes that take part; None: all. The others get no gradient.
+
+    Returns:
+        `[...]`, one value per example, in nats.
+
+    >>> import jax.numpy as jnp
+    >>> logits, labels = jnp.zeros((1, 4)), jnp.array([1])
+    >>> cross_entropy(logits, labels).round(3).tolist()  # ln 4
+    [1.3860000371932983]
+    >>> two = jnp.array([True, True, False, False])
+    >>> cross_entropy(logits, labels, mask=two).round(3).tolist()  # ln 2
+    [0.6930000185966492]
+    """
+    chex.assert_equal_shape_prefix([logits, labels], labels.ndim)
+    if mask is not None:
+        shape = (1,) * labels.ndim + mask.shape
+        lowest = jnp.finfo(logits.dtype).min / 2
+        logits = jnp.where(mask.reshape(shape), logits, lowest)
+    own = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - own

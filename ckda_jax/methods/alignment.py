@@ -1,0 +1,105 @@
+"""Alignment: hold the new model to the frozen one in the inter- and intra-modality space."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
+
+from ckda_jax.losses import distill
+from ckda_jax.methods.base import Method, Metrics, Scalar, StageEnd, StepView
+from ckda_jax.methods.reduce import per_image
+from ckda_jax.models.alignment import AlignmentEngine
+from ckda_jax.structs import INFRARED, VISIBLE, Tree
+
+STUDENT_SPACES = ("neck", "feature")
+
+
+def alignment(
+    engine: AlignmentEngine,
+    *,
+    capacity: int,
+    weight: float = 1.0,
+    inter_weight: float = 0.5,
+    student_space: str = "neck",
+    infrared_from_visible: frozenset[str] = frozenset(),
+) -> Method:
+    """Align similarities to the previous stage's prototypes with the frozen model's.
+
+    `L = weight ((1 - mu) L_intra + mu L_inter)` with mu the inter weight; each term is the
+    mean over modalities, and over other modalities, of KL(teacher || student) of what
+    the engine makes of the features. The teacher's are its embeddings. Nothing in the
+    first stage. Memory: one prototype per identity and modality of the last stage, the
+    mean of its unit embeddings.
+
+    Args:
+        engine: turns features and prototypes into distributions.
+        capacity: identities of the largest stage.
+        weight: of both terms.
+        inter_weight: share of the inter-modality space.
+        student_space: `neck`, where the teacher and the prototypes live, or `feature`,
+            before batch normalisation, as in the released code.
+        infrared_from_visible: datasets whose infrared prototypes are made by sending
+            visible images through the infrared prompts, as the released code does for
+            RegDB.
+    """
+    if student_space not in STUDENT_SPACES:
+        raise ValueError(f"student_space={student_space!r}: none of {STUDENT_SPACES}")
+
+    def init(key: Key[Array, ""], variables: Tree) -> Tree:
+        del key
+        modalities = variables["params"]["backbone"]["mod_embed"].shape[0]
+        scale = variables["params"]["neck"]["scale"]
+        return {
+            "prototypes": jnp.zeros((modalities, capacity, *scale.shape), scale.dtype),
+            "mask": jnp.zeros((modalities, capacity), bool),
+        }
+
+    def loss(view: StepView) -> tuple[Scalar, Metrics]:
+        student = getattr(view.student, student_space)
+        zero = jnp.zeros((), student.dtype)
+        if view.teacher is None:
+            return zero, {"intra": zero, "inter": zero}
+        known = view.memory["prototypes"], view.memory["mask"]
+        new = engine.apply({}, student, *known)
+        old = engine.apply({}, view.teacher.neck, *known)
+        intra = per_image(distill.kl(new.intra, old.intra), view.batch.present)
+        inter = distill.kl(new.inter, old.inter).mean(axis=1)
+        inter = per_image(inter, view.batch.present)
+        total = (1 - inter_weight) * intra + inter_weight * inter
+        return weight * total, {"intra": intra, "inter": inter}
+
+    def consolidate(memory: Tree, end: StageEnd) -> Tree:
+        found = []
+        for modality in range(memory["prototypes"].shape[0]):
+            replaced = modality == INFRARED and infrared_from_visible & {*end.datasets}
+            source = VISIBLE if replaced else modality
+            found.append(prototypes_of(end, modality, source))
+        spare = capacity - int(end.stage.classes)
+        prototypes = np.stack([np.pad(p, ((0, spare), (0, 0))) for p, _ in found])
+        mask = np.stack([np.pad(m, (0, spare)) for _, m in found])
+        dtype = memory["prototypes"].dtype
+        return {"prototypes": jnp.asarray(prototypes, dtype), "mask": jnp.asarray(mask)}
+
+    return Method(init=init, loss=loss, consolidate=consolidate)
+
+
+def prototypes_of(
+    end: StageEnd, modality: int, source: int
+) -> tuple[Float[np.ndarray, "k d"], Bool[np.ndarray, " k"]]:
+    """Average the unit embeddings of each identity of a stage.
+
+    The means are not brought back to unit length.
+
+    Args:
+        end: the stage's end.
+        modality: through whose prompts the images go.
+        source: modality of the images.
+
+    Returns:
+        Means `[k, d]` in label order, and which identities have an image.
+    """
+    rows = np.flatnonzero(end.modality == source)
+    embeddings = end.features(rows, modality)
+    sums = np.zeros((int(end.stage.classes), embeddings.shape[-1]), embeddings.dtype)
+    np.add.at(sums, end.labels[rows], embeddings)
+    counts = np.bincount(end.labels[rows], minlength=len(sums))
+    return sums / np.maximum(counts, 1)[:, None], counts > 0

@@ -1,0 +1,1 @@
+"""Models: Flax modules that return what they computed and everything on the way."""

@@ -1,0 +1,162 @@
+"""The transformer block, with what a method may put around it."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from ckda_jax.models import norm
+
+INIT = nn.initializers.normal(0.02)
+
+BlockCall = Callable[[Array], Array]
+Wrap = Callable[[BlockCall, Array], BlockCall]
+"""`(block call, [] int32 layer) -> block call`, tokens `[r, b, n, d]` in and out."""
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one projection to queries, keys and values.
+
+    Attributes:
+        heads: attention heads; the columns of `qkv` run over q|k|v, head, channel.
+        dropout: rate after the output projection.
+        attention_dropout: rate on the attention weights.
+        dtype: compute dtype; None: that of tokens and parameters.
+        param_dtype: of newly made parameters.
+    """
+
+    heads: int
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, tokens: Float[Array, "r b n d"], train: bool
+    ) -> Float[Array, "r b n d"]:
+        """Mix the tokens of each image."""
+        r, b, n, d = tokens.shape
+        dense = functools.partial(
+            nn.Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
+        )
+        qkv = dense(3 * d, name="qkv")(tokens)
+        qkv = qkv.reshape(r * b, n, 3, self.heads, d // self.heads)
+        query, key, value = (qkv[:, :, i] for i in range(3))
+        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) * (d // self.heads) ** -0.5
+        weights = nn.softmax(norm.at_least_float32(scores)).astype(scores.dtype)
+        weights = nn.Dropout(self.attention_dropout, deterministic=not train)(weights)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+        mixed = dense(d, name="proj")(mixed.reshape(r, b, n, d))
+        return nn.Dropout(self.dropout, deterministic=not train)(mixed)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with the exact (erf) GELU between them, dropout after both.
+
+    Attributes:
+        hidden: hidden channels.
+        dropout: rate.
+        dtype: compute dtype; None: that of tokens and parameters.
+        param_dtype: of newly made parameters.
+    """
+
+    hidden: int
+    dropout: float = 0.0
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, tokens: Float[Array, "r b n d"], train: bool
+    ) -> Float[Array, "r b n d"]:
+        """Map every token by itself."""
+        dense = functools.partial(
+            nn.Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
+        )
+        hidden = nn.gelu(dense(self.hidden, name="fc1")(tokens), approximate=False)
+        hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
+        hidden = dense(tokens.shape[-1], name="fc2")(hidden)
+        return nn.Dropout(self.dropout, deterministic=not train)(hidden)
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block with stochastic depth, as the body of a scan.
+
+    Attributes:
+        heads: attention heads.
+        hidden: hidden channels of the MLP.
+        dropout: rate after projections and both MLP layers.
+        attention_dropout: rate on the attention weights.
+        epsilon: of the layer norms.
+        stochastic: whether branches are dropped in training.
+        train: training mode.
+        wrap: what a method puts around the block; None: nothing.
+        maps: also return what the block computed.
+        dtype: compute dtype; None: that of tokens and parameters.
+        param_dtype: of newly made parameters.
+    """
+
+    heads: int
+    hidden: int
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    epsilon: float = 1e-5
+    stochastic: bool = False
+    train: bool = False
+    wrap: Wrap | None = None
+    maps: bool = False
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        types = self.dtype, self.param_dtype
+        self.norm1 = norm.layer_norm(self.epsilon, *types)
+        self.attn = Attention(self.heads, self.dropout, self.attention_dropout, *types)
+        self.norm2 = norm.layer_norm(self.epsilon, *types)
+        self.mlp = Mlp(self.hidden, self.dropout, *types)
+
+    def __call__(
+        self,
+        tokens: Float[Array, "r b n d"],
+        layer: Int[Array, ""],
+        drop_path: Float[Array, ""],
+    ) -> tuple[Float[Array, "r b n d"], dict[str, Array] | None]:
+        """Apply the block, inside what a method wraps around it.
+
+        Args:
+            tokens: `[r, b, n, d]`.
+            layer: 0-based position in the backbone.
+            drop_path: probability of leaving out a branch for an image, in training.
+
+        Returns:
+            The tokens, and with `maps` the last call's output of the `attention` branch
+            before the residual sum and the `block`'s.
+        """
+        if self.wrap is None:
+            tokens, attention = self._forward(tokens, drop_path)
+            maps = {"attention": attention, "block": tokens}
+        else:
+            call = self.wrap(lambda x: self._forward(x, drop_path)[0], layer)
+            tokens = call(tokens)
+            maps = {"block": tokens}
+        return tokens, maps if self.maps else None
+
+    def _forward(self, tokens: Array, drop_path: Array) -> tuple[Array, Array]:
+        attention = self.attn(self.norm1(tokens), self.train)
+        tokens = tokens + self._drop(attention, drop_path)
+        branch = self.mlp(self.norm2(tokens), self.train)
+        return tokens + self._drop(branch, drop_path), attention
+
+    def _drop(self, branch: Array, probability: Array) -> Array:
+        """Leave out a branch image by image; what is kept is scaled up in turn."""
+        if not (self.train and self.stochastic):
+            return branch
+        keep = 1 - probability.astype(branch.dtype)
+        key = self.make_rng("dropout")
+        kept = jax.random.bernoulli(key, keep, (*branch.shape[:2], 1, 1))
+        return jnp.where(kept, branch / keep, 0)

@@ -1,0 +1,101 @@
+"""The stem: how an image becomes tokens."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from ckda_jax.models import norm
+
+STEMS = ("patch", "conv")
+"""How an image becomes tokens, see `Stem`."""
+
+
+def token_grid(
+    stem: str, image_size: tuple[int, int], patch_size: int, stride: int
+) -> tuple[int, int]:
+    """Count the rows and columns of tokens that a stem makes of an image.
+
+    >>> token_grid("patch", (256, 128), 16, 12)
+    (21, 10)
+    >>> token_grid("conv", (128, 64), 16, 12)
+    (8, 4)
+    """
+    if stem == "conv":
+        return -(-image_size[0] // 16), -(-image_size[1] // 16)
+    rows, columns = ((side - patch_size) // stride + 1 for side in image_size)
+    return rows, columns
+
+
+class Stem(nn.Module):
+    """Turn images into patch tokens.
+
+    `patch` is one convolution without padding, its patches overlapping where the stride
+    is smaller (columns and rows that do not fill a patch are never read). `conv`, for
+    small models, is four stride-2 3x3 convolutions, each with layer norm and GELU, and
+    a projection: one token for 16 x 16 pixels (Xiao et al. 2021).
+
+    Attributes:
+        kind: `patch` or `conv`.
+        patch_size: side of a patch in pixels (`patch`).
+        stride: step between patches in pixels (`patch`).
+        width: channels of a token.
+        dtype: compute dtype; None: that of images and parameters.
+        param_dtype: of newly made parameters.
+    """
+
+    kind: str
+    patch_size: int
+    stride: int
+    width: int
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "*i h w c"]) -> Float[Array, "*i n d"]:
+        """Return the tokens, row by row."""
+        if self.kind not in STEMS:
+            raise ValueError(f"stem={self.kind!r}: not one of {STEMS}")
+        conv = functools.partial(
+            nn.Conv, dtype=self.dtype, param_dtype=self.param_dtype
+        )
+        if self.kind == "patch":
+            tokens = self._patch(conv, images)
+        else:
+            tokens = self._conv(conv, images)
+        *lead, rows, columns, d = tokens.shape
+        return tokens.reshape(*lead, rows * columns, d)
+
+    def _patch(self, conv: Callable[..., nn.Conv], images: Array) -> Array:
+        """Project each patch, with the released code's initialisation."""
+        size = (self.patch_size, self.patch_size)
+        area = math.prod(size)
+        bound = (area * images.shape[-1]) ** -0.5
+
+        def uniform(key: Array, shape: Any, dtype: Any) -> Array:
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        return conv(
+            self.width,
+            size,
+            self.stride,
+            "VALID",
+            kernel_init=nn.initializers.normal(math.sqrt(2 / (area * self.width))),
+            bias_init=uniform,
+            name="proj",
+        )(images)
+
+    def _conv(self, conv: Callable[..., nn.Conv], x: Array) -> Array:
+        """Halve the sides four times, doubling the channels, and project."""
+        for index in range(4):
+            channels = max(self.width >> (3 - index), 8)
+            x = conv(channels, (3, 3), 2, ((1, 1), (1, 1)), name=f"conv{index}")(x)
+            types = self.dtype, self.param_dtype
+            x = nn.gelu(norm.layer_norm(1e-5, *types, name=f"norm{index}")(x))
+        init = nn.initializers.normal(0.02)
+        return conv(self.width, (1, 1), kernel_init=init, name="proj")(x)

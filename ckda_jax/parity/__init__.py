@@ -1,0 +1,1 @@
+"""Comparison of this implementation with recorded outputs of the released one."""

@@ -1,0 +1,79 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ckda_jax.models import stem
+
+IMAGES = np.random.default_rng(0).normal(size=(2, 3, 40, 32, 3)).astype(np.float32)
+
+
+def start(kind, images=IMAGES, width=16):
+    module = stem.Stem(kind, patch_size=16, stride=12, width=width)
+    return module, jax.jit(module.init)(jax.random.key(0), jnp.asarray(images))
+
+
+def test_patch_stem_projects_overlapping_patches_row_by_row():
+    module, variables = start("patch")
+    tokens = module.apply(variables, jnp.asarray(IMAGES))
+    chex.assert_shape(tokens, (2, 3, 6, 16))
+    layer = jax.tree.map(np.asarray, variables["params"]["proj"])
+    for token, (row, column) in enumerate(np.ndindex(3, 2)):
+        patch = IMAGES[:, :, 12 * row : 12 * row + 16, 12 * column : 12 * column + 16]
+        expected = np.einsum("mbhwc,hwcd->mbd", patch, layer["kernel"]) + layer["bias"]
+        chex.assert_trees_all_close(
+            np.asarray(tokens[:, :, token]), expected, atol=1e-5
+        )
+
+
+def test_patch_stem_never_reads_columns_that_fill_no_patch():
+    module, variables = start("patch")
+    changed = IMAGES.copy()
+    changed[..., 28:, :] = 1e6
+    tokens = module.apply(variables, jnp.asarray(IMAGES))
+    chex.assert_trees_all_equal(tokens, module.apply(variables, jnp.asarray(changed)))
+
+
+def test_patch_stem_starts_as_the_released_code_does():
+    _, variables = start("patch", width=64)
+    layer = variables["params"]["proj"]
+    assert float(jnp.std(layer["kernel"])) == pytest.approx(
+        (2 / (256 * 64)) ** 0.5, rel=0.02
+    )
+    bound = 768**-0.5
+    assert 0.8 * bound < float(jnp.abs(layer["bias"]).max()) <= bound
+
+
+@pytest.mark.parametrize(("size", "grid"), [((128, 64), (8, 4)), ((40, 32), (3, 2))])
+def test_conv_stem_makes_a_token_of_16_pixels(size, grid):
+    assert stem.token_grid("conv", size, 16, 12) == grid
+    module = stem.Stem("conv", patch_size=16, stride=12, width=16)
+    images = jax.ShapeDtypeStruct((1, 1, *size, 3), jnp.float32)
+    tokens, variables = jax.eval_shape(
+        lambda x: module.init_with_output(jax.random.key(0), x), images
+    )
+    chex.assert_shape(tokens, (1, 1, grid[0] * grid[1], 16))
+    channels = [variables["params"][f"conv{i}"]["bias"].shape[0] for i in range(4)]
+    assert channels == [8, 8, 8, 16]
+
+
+def test_conv_stem_keeps_rows_in_order():
+    module, variables = start("conv")
+    changed = IMAGES.copy()
+    changed[:, :, 39:, 31:] += 1.0
+    apply = jax.jit(module.apply)
+    tokens, other = apply(variables, IMAGES), apply(variables, changed)
+    moved = jnp.abs(tokens - other).max(axis=(0, 1, 3)) > 0
+    assert moved.tolist() == [False] * 5 + [True]
+
+
+def test_token_grid_agrees_with_the_patch_stem():
+    module, variables = start("patch")
+    rows, columns = stem.token_grid("patch", (40, 32), 16, 12)
+    assert module.apply(variables, jnp.asarray(IMAGES)).shape[2] == rows * columns
+
+
+def test_unknown_stem_is_refused():
+    with pytest.raises(ValueError, match="stem='mlp': not one of"):
+        start("mlp")
