@@ -1,0 +1,1 @@
+"""Datasets on disk: what they hold, what makes a batch, how images are read."""

@@ -1,0 +1,153 @@
+"""The layout a dataset must have on disk, and how a wrong root is explained."""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ckda_jax.structs import InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+SHOWN = 12  # unexpected entries of a folder that are shown
+SEARCHED = 200  # neighbouring folders that are tried as the right root
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What must lie in a dataset's root.
+
+    Attributes:
+        title: the dataset's published name.
+        key: its key in `config.data.roots`.
+        entries: files and, ending in a slash, folders, relative to the root; a folder
+            before what lies in it.
+    """
+
+    title: str
+    key: str
+    entries: tuple[str, ...]
+
+
+def open_root(root: str | Path, layout: Layout) -> Path:
+    """Return the absolute root of a dataset after looking for everything it must hold.
+
+    Raises:
+        InputError: anything of the layout is missing. Under a first line that names it
+            and, where a neighbouring folder fits better, that folder, the message draws
+            the expected tree beside what was found.
+    """
+    folder = Path(os.path.abspath(Path(root).expanduser()))
+    missing = _missing(folder, layout)
+    if not missing:
+        return folder
+    raise InputError(
+        f"{_complaint(folder, layout, missing)}; {_remedy(folder, layout)}\n"
+        f"{draw(folder, layout)}"
+    )
+
+
+def draw(folder: Path, layout: Layout) -> str:
+    """Draw the expected tree of a dataset beside what a folder holds."""
+    rows = [(f"expected ({layout.title})", f"found in {folder}")]
+    missing = set(_missing(folder, layout))
+    for entry in layout.entries:
+        indent = "  " * (1 + entry.rstrip("/").count("/"))
+        name = os.path.basename(entry.rstrip("/")) + ("/" if entry[-1] == "/" else "")
+        rows.append((indent + name, indent + ("-" if entry in missing else name)))
+    expected = {entry.split("/")[0] for entry in layout.entries}
+    others = [name for name in _listing(folder) if name.rstrip("/") not in expected]
+    rows += [("", f"  {name}") for name in others[:SHOWN]]
+    if len(others) > SHOWN:
+        rows.append(("", f"  ... and {len(others) - SHOWN} more"))
+    width = max(len(left) for left, _ in rows) + 4
+    return "\n".join(f"{left:<{width}}{right}".rstrip() for left, right in rows)
+
+
+def list_images(folder: Path) -> list[str]:
+    """List the names of the images in a folder, sorted; empty where there is none."""
+    if not folder.is_dir():
+        return []
+    names = sorted(os.listdir(folder))
+    return [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+
+
+def require_images(root: Path, layout: Layout, paths: Iterable[str]) -> None:
+    """Refuse index files that name absent images; lists folders, never opens a file.
+
+    Args:
+        root: the dataset's folder.
+        layout: its layout, for the message.
+        paths: image paths relative to the root.
+
+    Raises:
+        InputError: some are absent; the first three are named and all are counted.
+    """
+    paths = list(dict.fromkeys(paths))
+    folders: dict[str, set[str]] = {}
+    absent = []
+    for path in paths:
+        parent, name = os.path.split(path)
+        if parent not in folders:
+            folder = root / parent
+            folders[parent] = set(os.listdir(folder)) if folder.is_dir() else set()
+        if name not in folders[parent]:
+            absent.append(path)
+    if absent:
+        raise InputError(
+            f"{layout.title}: {len(absent)} of {len(paths)} images named by the index"
+            f" files are absent from {root}: {name_some(absent)}; unpack the"
+            " images again or correct the index files"
+        )
+
+
+def name_some(values: Sequence[object]) -> str:
+    """Name the first three of some values and count the others.
+
+    >>> name_some([7, 8, 9, 10, 11])
+    '7, 8, 9 and 2 more'
+    """
+    more = f" and {len(values) - 3} more" if len(values) > 3 else ""
+    return ", ".join(map(str, values[:3])) + more
+
+
+def _missing(folder: Path, layout: Layout) -> list[str]:
+    return [entry for entry in layout.entries if not _is_there(folder, entry)]
+
+
+def _is_there(folder: Path, entry: str) -> bool:
+    path = folder / entry
+    return os.path.isdir(path) if entry.endswith("/") else os.path.isfile(path)
+
+
+def _listing(folder: Path) -> list[str]:
+    """List a folder's entries, folders first and marked by a slash."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    folders = [name for name in names if os.path.isdir(folder / name)]
+    files = [name for name in names if name not in set(folders)]
+    return [f"{name}/" for name in folders] + files
+
+
+def _complaint(folder: Path, layout: Layout, missing: list[str]) -> str:
+    if not folder.exists():
+        return f"{layout.title}: {folder} does not exist"
+    if not folder.is_dir():
+        return f"{layout.title}: {folder} is not a folder"
+    return f"{layout.title}: {folder} lacks {name_some(missing)}"
+
+
+def _remedy(folder: Path, layout: Layout) -> str:
+    """Name the neighbouring folder that fits best, or what to do when none does."""
+    option = f"config.data.roots.{layout.key}"
+    best, best_found = None, len(layout.entries) - len(_missing(folder, layout))
+    below = [folder / name for name in _listing(folder)[:SEARCHED] if name[-1] == "/"]
+    for candidate in [folder.parent, *below]:
+        found = len(layout.entries) - len(_missing(candidate, layout))
+        if found > max(best_found, len(layout.entries) // 2):
+            best, best_found = candidate, found
+    if best is None:
+        return f"point {option} at the dataset, or unpack what is missing"
+    where = "above" if best == folder.parent else "below"
+    return f"the dataset seems to lie one level {where}: set {option}={best}"

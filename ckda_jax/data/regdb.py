@@ -1,0 +1,97 @@
+"""RegDB: 412 people, ten aligned image pairs each, ten splits (Nguyen et al. 2017)."""
+
+import re
+from pathlib import Path
+
+from ckda_jax.data.dataset import (
+    Dataset,
+    Options,
+    Protocol,
+    Row,
+    as_records,
+    keep_identities,
+    require_pairs,
+)
+from ckda_jax.data.index import Labelled, label_order, require_lines, split_label
+from ckda_jax.data.layout import Layout, open_root, require_images
+from ckda_jax.structs import INFRARED, VISIBLE
+
+FOLDERS = {VISIBLE: "Visible", INFRARED: "Thermal"}
+CAMERAS = {VISIBLE: 1, INFRARED: 2}  # a rig of two; the files name neither
+
+
+def index_name(split: str, modality: int, trial: int) -> str:
+    """Name the index file of a split (`train`, `test`), a modality and a trial.
+
+    >>> index_name("test", INFRARED, 3)
+    'idx/test_thermal_3.txt'
+    """
+    return f"idx/{split}_{FOLDERS[modality].lower()}_{trial}.txt"
+
+
+def read_index(root: Path, split: str, modality: int, trial: int) -> list[Labelled]:
+    """Read one index file; the images themselves are not looked for.
+
+    Raises:
+        InputError: an unreadable file, a line without a label or with a foreign path.
+    """
+    pattern = re.compile(rf"{FOLDERS[modality]}/(\d+)/[^/]+")
+    images = []
+    for line in require_lines(root / index_name(split, modality, trial)):
+        path, label = split_label(line)
+        match = pattern.fullmatch(path)
+        if match is None:
+            raise line.refuse(
+                f"is not a path {FOLDERS[modality]}/IDENTITY/NAME; restore the file as"
+                " released"
+            )
+        row = Row(path, int(match[1]), modality, CAMERAS[modality])
+        images.append(Labelled(row, label, line))
+    return images
+
+
+def layout(trial: int) -> Layout:
+    """Describe the root folder, with the index files of one trial."""
+    folders = tuple(f"{folder}/" for folder in FOLDERS.values())
+    files = tuple(
+        index_name(split, modality, trial)
+        for split in ("train", "test")
+        for modality in FOLDERS
+    )
+    return Layout(title="RegDB", key="regdb", entries=(*folders, "idx/", *files))
+
+
+def load(root: str | Path, options: Options) -> Dataset:
+    """Load RegDB's training images and its visible-to-infrared task for one trial.
+
+    Label order is the order of the training lists. The lifelong table of the released
+    code trains and tests on trial 1.
+
+    Raises:
+        InputError: a wrong or incomplete root, an unusable index file, absent images,
+            an identity with one modality only.
+    """
+    expected = layout(options.trial)
+    folder = open_root(root, expected)
+    train = [read_index(folder, "train", m, options.trial) for m in FOLDERS]
+    test = [read_index(folder, "test", m, options.trial) for m in FOLDERS]
+    order = label_order("RegDB", train)
+    label_order("RegDB", test)
+    tables = [[image.row for image in images] for images in (*train, *test)]
+    require_images(folder, expected, (row.path for rows in tables for row in rows))
+    records = as_records(folder, [*tables[0], *tables[1]])
+    require_pairs("RegDB", records)
+    protocol = Protocol(
+        name="visible-to-infrared",
+        query=as_records(folder, tables[2]),
+        gallery=as_records(folder, tables[3]),
+        rule="standard",
+    )
+    return Dataset(
+        name="regdb",
+        root=folder,
+        train=keep_identities(records, options.max_identities, order),
+        protocols={protocol.name: protocol},
+        resize_train=options.chain("regdb"),
+        resize_test="lanczos",
+    )

@@ -1,0 +1,1 @@
+"""Retrieval: from distances, identities and cameras to scores and rankings."""

@@ -1,0 +1,119 @@
+import shutil
+
+import pytest
+
+from ckda_jax.data import catalog
+from ckda_jax.retrieval.protocols import RULES
+from ckda_jax.structs import InputError
+from tests.data import layouts
+
+WRITERS = {
+    "regdb": layouts.write_regdb,
+    "sysu": layouts.write_sysu,
+    "llcm": layouts.write_llcm,
+    "vcm": layouts.write_vcm,
+}
+NEEDED = {"regdb": "Thermal", "sysu": "cam3", "llcm": "nir", "vcm": "Test"}
+datasets = pytest.mark.parametrize("name", catalog.DATASETS)
+
+
+def test_every_dataset_has_a_layout_here():
+    assert set(WRITERS) == set(catalog.DATASETS) == set(NEEDED)
+
+
+@datasets
+def test_loads_every_dataset(name, tmp_path):
+    dataset = catalog.load(name, WRITERS[name](tmp_path))
+    assert dataset.name == name
+    assert dataset.root == tmp_path
+    (protocol,) = dataset.protocols.values()
+    assert dataset.protocols[protocol.name] is protocol
+    assert protocol.rule in RULES
+    assert set(dataset.train.identity).isdisjoint(protocol.query.identity)
+    assert all(path.startswith(f"{tmp_path}/") for path in dataset.train.paths)
+
+
+@datasets
+def test_relative_roots_give_absolute_paths(name, tmp_path, monkeypatch):
+    WRITERS[name](tmp_path / "here")
+    monkeypatch.chdir(tmp_path)
+    dataset = catalog.load(name, "here")
+    assert dataset.train.paths[0].startswith(f"{tmp_path}/here/")
+
+
+@datasets
+def test_refuses_an_absent_root(name, tmp_path):
+    with pytest.raises(InputError) as error:
+        catalog.load(name, tmp_path / "nowhere")
+    first, *tree = str(error.value).splitlines()
+    assert f"{tmp_path / 'nowhere'} does not exist; " in first
+    assert f"config.data.roots.{name}" in first
+    assert f"  {NEEDED[name]}/" in "\n".join(tree)
+
+
+@datasets
+def test_refuses_a_half_present_root_with_both_trees(name, tmp_path):
+    root = WRITERS[name](tmp_path / "half")
+    shutil.rmtree(root / NEEDED[name])
+    layouts.touch(root / "notes.txt")
+    with pytest.raises(InputError) as error:
+        catalog.load(name, root)
+    first, header, *tree = str(error.value).splitlines()
+    assert f"lacks {NEEDED[name]}/; " in first
+    assert header.startswith("expected (") and header.endswith(f"found in {root}")
+    assert any(row.split() == [f"{NEEDED[name]}/", "-"] for row in tree)
+    assert tree[-1].split() == ["notes.txt"]
+
+
+@datasets
+def test_says_so_when_the_dataset_lies_one_level_below_or_above(name, tmp_path):
+    root = WRITERS[name](tmp_path / "inner")
+    for wrong, where in ((tmp_path, "below"), (root / NEEDED[name], "above")):
+        with pytest.raises(InputError) as error:
+            catalog.load(name, wrong)
+        first = str(error.value).splitlines()[0]
+        assert f"one level {where}: set config.data.roots.{name}={root}" in first
+
+
+def test_refuses_a_root_that_is_a_file(tmp_path):
+    layouts.touch(tmp_path / "RegDB.zip")
+    with pytest.raises(InputError, match=r"RegDB\.zip is not a folder; "):
+        catalog.load("regdb", tmp_path / "RegDB.zip")
+
+
+def test_shortens_a_long_listing(tmp_path):
+    for number in range(30):
+        layouts.touch(tmp_path / f"{number:02d}.bmp")
+    with pytest.raises(InputError) as error:
+        catalog.load("regdb", tmp_path)
+    assert str(error.value).splitlines()[-1].strip() == "... and 18 more"
+
+
+def test_refuses_options_outside_their_range(tmp_path):
+    with pytest.raises(InputError, match="no dataset 'market'; choose one of regdb,"):
+        catalog.load("market", tmp_path)
+    with pytest.raises(InputError, match="trial 11 does not exist"):
+        catalog.load("regdb", tmp_path, trial=11)
+    with pytest.raises(InputError, match="max_identities -1 is negative"):
+        catalog.load("regdb", tmp_path, max_identities=-1)
+    with pytest.raises(InputError, match="no resample mode 'nearest'"):
+        catalog.load("regdb", tmp_path, resample="nearest")
+
+
+def test_refuses_a_protocol_in_which_nothing_can_be_found(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    for camera in (1, 2, 4, 5):
+        shutil.rmtree(root / f"cam{camera}" / "0006", ignore_errors=True)
+        shutil.rmtree(root / f"cam{camera}" / "0010", ignore_errors=True)
+    with pytest.raises(InputError, match="all-search: the gallery is empty"):
+        catalog.load("sysu", root)
+    layouts.write_sysu(root)
+    (root / "exp" / "test_id.txt").write_text("6,9\n")
+    shutil.rmtree(root / "cam3" / "0006")
+    shutil.rmtree(root / "cam6" / "0006")
+    for frame in range(1, 4):
+        layouts.touch(root / "cam3" / "0009" / f"{frame:04d}.jpg")
+    for camera in (4, 5):
+        shutil.rmtree(root / f"cam{camera}" / "0009")
+    with pytest.raises(InputError, match="no identity is in both query and gallery"):
+        catalog.load("sysu", root)

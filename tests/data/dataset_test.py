@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ckda_jax.data.dataset import (
+    Dataset,
+    Options,
+    Protocol,
+    Row,
+    as_records,
+    keep_identities,
+    require_answers,
+    require_pairs,
+)
+from ckda_jax.structs import INFRARED, VISIBLE, InputError, concatenate_records
+
+ROOT = Path("/root")
+
+
+def table(identities, modality=VISIBLE):
+    rows = [Row(f"{n}.jpg", i, modality, 1) for n, i in enumerate(identities)]
+    return as_records(ROOT, rows)
+
+
+def dataset(query, gallery):
+    protocol = Protocol(
+        name="task", query=table(query), gallery=table(gallery), rule="standard"
+    )
+    return Dataset(
+        name="toy",
+        root=ROOT,
+        train=table([1]),
+        protocols={"task": protocol},
+        resize_train="lanczos",
+        resize_test="lanczos",
+    )
+
+
+def test_as_records_makes_parallel_columns():
+    got = as_records(ROOT, [Row("a/b.jpg", 7, INFRARED, 3, 9), Row("c", 0, VISIBLE, 1)])
+    assert got.paths.tolist() == ["/root/a/b.jpg", "/root/c"]
+    assert got.identity.tolist() == [7, 0]
+    assert got.modality.tolist() == [INFRARED, VISIBLE]
+    assert got.camera.tolist() == [3, 1]
+    assert got.tracklet.tolist() == [9, -1]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_as_records_has_the_same_types_whatever_the_length(count):
+    got = table(range(count))
+    assert len(got) == count
+    assert got.paths.dtype.kind == "U"
+    columns = [got.identity, got.modality, got.camera, got.tracklet]
+    assert [c.dtype for c in columns] == [np.int64, np.int8, np.int32, np.int32]
+
+
+def test_options_refuse_values_outside_their_range():
+    with pytest.raises(InputError, match="trial 0 does not exist; choose 1 to 10"):
+        Options(trial=0)
+    with pytest.raises(InputError, match="max_identities -3 is negative"):
+        Options(max_identities=-3)
+    with pytest.raises(InputError, match="no resample mode 'x'; choose direct or ref"):
+        Options(resample="x")
+
+
+def test_require_pairs_names_identities_with_one_modality():
+    visible, infrared = table([1, 1, 2, 3]), table([1, 2, 3], INFRARED)
+    require_pairs("Toy", concatenate_records([visible, infrared]))
+    more = table([1, 2, 3, 9, 8, 7, 6, 9], INFRARED)
+    with pytest.raises(InputError, match="no visible .* identity 6, 7, 8 and 1 more;"):
+        require_pairs("Toy", concatenate_records([visible, more]))
+    with pytest.raises(InputError, match="no infrared .* identity 1, 2, 3;"):
+        require_pairs("Toy", visible)
+    with pytest.raises(InputError, match="Toy has no training images"):
+        require_pairs("Toy", table([]))
+
+
+def test_keep_identities_goes_by_label_order():
+    train = table([5, 3, 5, 9, 3])
+    assert keep_identities(train, 0) is train
+    assert keep_identities(train, 2).identity.tolist() == [5, 3, 5, 3]
+    order = {9: 0, 5: 1, 3: 2}
+    assert keep_identities(train, 1, order).identity.tolist() == [9]
+    assert keep_identities(train, 2, order).paths.tolist() == [
+        "/root/0.jpg",
+        "/root/2.jpg",
+        "/root/3.jpg",
+    ]
+    assert len(keep_identities(train, 99, order)) == 5
+
+
+def test_require_answers_needs_an_identity_in_query_and_gallery():
+    require_answers(dataset([1, 2], [2, 3]))
+    with pytest.raises(InputError, match="toy, protocol task: the query is empty"):
+        require_answers(dataset([], [2]))
+    with pytest.raises(InputError, match="the gallery is empty in /root"):
+        require_answers(dataset([1], []))
+    with pytest.raises(InputError, match="no identity is in both query and gallery"):
+        require_answers(dataset([1, 2], [3, 4]))

@@ -1,0 +1,187 @@
+import numpy as np
+import PIL
+import pytest
+from PIL import Image
+
+from ckda_jax.data.decode import CHAINS, check_images, read_image, resize
+from ckda_jax.structs import InputError, Records
+
+
+def table(paths) -> Records:
+    """Make a table of images of which only the paths matter."""
+    n = len(paths)
+    return Records(
+        paths=np.array([str(path) for path in paths]),
+        identity=np.zeros(n, np.int64),
+        modality=np.zeros(n, np.int8),
+        camera=np.zeros(n, np.int32),
+        tracklet=np.zeros(n, np.int32),
+    )
+
+
+def colours(height=30, width=20) -> np.ndarray:
+    """Draw an image in which every pixel and channel differs from its neighbours."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("chain", "stored"),
+    [
+        ("lanczos", "lanczos_128x256"),
+        ("bilinear", "direct_bilinear_128x256"),
+        ("regdb", "then_bilinear_128x256"),
+    ],
+)
+def test_read_image_equals_the_reference_transform(golden, tmp_path, chain, stored):
+    values = golden("transforms")
+    Image.fromarray(values["img"]).save(tmp_path / "image.png")
+    got = read_image(tmp_path / "image.png", (256, 128), chain).astype(int)
+    levels = 0 if PIL.__version__ == str(values["pillow_version"]) else 1
+    assert np.abs(got - values[stored]).max() <= levels
+
+
+def test_vcm_chain_stores_at_the_final_size_before_the_detour():
+    image = Image.fromarray(colours(61, 47))
+    stored = image.resize((16, 32), Image.Resampling.LANCZOS)
+    enlarged = stored.resize((18, 36), Image.Resampling.LANCZOS)
+    want = enlarged.resize((16, 32), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(resize(image, (32, 16), "vcm"), want)
+
+
+@pytest.mark.parametrize("chain", ["lanczos", "bilinear"])
+def test_an_image_of_the_final_size_is_left_alone(tmp_path, chain):
+    Image.fromarray(colours(32, 16)).save(tmp_path / "image.png")
+    got = read_image(tmp_path / "image.png", (32, 16), chain)
+    np.testing.assert_array_equal(got, colours(32, 16))
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("L", "png"), ("P", "png"), ("RGBA", "png"), ("LA", "png"), ("CMYK", "jpg")],
+)
+def test_read_image_makes_rgb_of_other_modes(tmp_path, mode, suffix):
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(np.full((30, 20, 3), 153, np.uint8)).convert(mode).save(path)
+    got = read_image(path, (30, 20)).astype(int)
+    assert got.shape == (30, 20, 3)
+    assert np.abs(got - 153).max() <= 2
+
+
+def test_palette_with_transparency_is_read_without_a_warning(tmp_path):
+    image = Image.fromarray(np.full((30, 20), 1, np.uint8), mode="P")
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.save(tmp_path / "image.png", transparency=b"\x00\x80")
+    got = read_image(tmp_path / "image.png", (30, 20))
+    np.testing.assert_array_equal(got, np.broadcast_to([10, 20, 30], (30, 20, 3)))
+
+
+@pytest.mark.parametrize(("value", "want"), [(0, 0), (257 * 90, 90), (65535, 255)])
+def test_sixteen_bits_are_scaled_linearly(tmp_path, value, want):
+    Image.fromarray(np.full((8, 8), value, np.uint16)).save(tmp_path / "image.png")
+    assert (read_image(tmp_path / "image.png", (8, 8)) == want).all()
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its left side
+    upright = np.zeros((32, 16, 3), np.uint8)
+    upright[:16] = 255
+    lying = Image.fromarray(np.rot90(upright))
+    lying.save(tmp_path / "image.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png", (32, 16)), upright)
+
+
+def test_one_pixel_becomes_a_plain_image(tmp_path):
+    Image.fromarray(np.full((1, 1, 3), 7, np.uint8)).save(tmp_path / "image.png")
+    assert (read_image(tmp_path / "image.png", (32, 16), "regdb") == 7).all()
+
+
+def damaged(folder, name: str):
+    """Write an image file that cannot be read and return its path."""
+    path = folder / f"{name}.jpg"
+    Image.fromarray(colours(100, 50)).save(path)
+    whole = path.read_bytes()
+    contents = {
+        "truncated": whole[: len(whole) // 2],
+        "empty": b"",
+        "html": b"<html><body>404</body></html>",
+        "header only": whole[:30],
+        "cut png": b"\x89PNG\r\n\x1a\n" + b"\0" * 20,
+    }
+    path.write_bytes(contents[name])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("truncated", "truncated"),
+        ("empty", "empty"),
+        ("html", "not an image"),
+        ("header only", "cannot be decoded|not an image"),
+        ("cut png", "cannot be decoded|not an image"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(tmp_path, name, cause):
+    path = damaged(tmp_path, name)
+    with pytest.raises(InputError, match=cause) as caught:
+        read_image(path, (32, 16))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "replace the file" in str(caught.value)
+    with pytest.raises(InputError, match=f"1 of 1 images.*({cause})"):
+        check_images(table([path]))
+
+
+def test_a_missing_file_and_an_unknown_chain_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_image(tmp_path / "none.png", (32, 16))
+    with pytest.raises(InputError, match="'regdb', 'vcm'"):
+        read_image(tmp_path / "none.png", (32, 16), "cubic")
+
+
+def test_thirty_two_bit_pixels_are_refused(tmp_path):
+    Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "image.tiff")
+    with pytest.raises(InputError, match=r"image\.tiff: pixels of 32 bits"):
+        read_image(tmp_path / "image.tiff", (8, 8))
+
+
+def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch):
+    monkeypatch.setattr("ckda_jax.data.decode.LARGEST_PIXELS", 599)
+    Image.fromarray(colours()).save(tmp_path / "image.png")
+    with pytest.raises(InputError, match="20x30 is larger than 599 pixels"):
+        read_image(tmp_path / "image.png", (32, 16))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
+def test_check_images_passes_what_training_can_use(tmp_path, suffix):
+    paths = [tmp_path / f"{mode}.{suffix}" for mode in ("RGB", "L")]
+    for path in paths:
+        Image.fromarray(colours()).convert(path.stem).save(path)
+    check_images(table(paths))
+
+
+def test_check_images_names_three_and_counts_the_rest(tmp_path):
+    good, tiny, print_colours, deep = (tmp_path / f"{name}.tiff" for name in "abcd")
+    Image.fromarray(colours()).save(good)
+    Image.fromarray(colours(1, 1)).save(tiny)
+    Image.fromarray(colours()).convert("CMYK").save(print_colours)
+    Image.fromarray(np.zeros((30, 20), np.uint16)).save(deep)
+    paths = [good, tiny, print_colours, deep, tmp_path / "none.png"]
+    with pytest.raises(InputError) as caught:
+        check_images(table(paths))
+    message = str(caught.value)
+    assert message.startswith("4 of 5 images cannot be used: ")
+    assert "b.tiff: 1x1 pixels" in message
+    assert "c.tiff: mode CMYK" in message
+    assert "d.tiff: mode I;16" in message
+    assert "none.png" not in message
+    assert message.endswith("(and 1 more)")
+
+
+def test_every_chain_ends_at_the_size_asked_for():
+    image = Image.fromarray(colours())
+    assert {name: resize(image, (24, 12), name).size for name in CHAINS} == {
+        name: (12, 24) for name in CHAINS
+    }

@@ -1,0 +1,126 @@
+import random
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from ckda_jax.data import sysu
+from ckda_jax.data.dataset import Options
+from ckda_jax.structs import INFRARED, VISIBLE, InputError
+from tests.data import layouts
+from tests.data.indexes import real_indexes
+
+
+def test_loads_training_images_and_the_all_search_task(tmp_path):
+    dataset = sysu.load(layouts.write_sysu(tmp_path), Options())
+    assert sorted(set(dataset.train.identity.tolist())) == [1, 2, 334]
+    assert Counter(dataset.train.camera.tolist()) == {
+        1: 6,
+        2: 6,
+        3: 9,
+        4: 9,
+        5: 9,
+        6: 6,
+    }
+    infrared = dataset.train.modality == INFRARED
+    assert set(dataset.train.camera[infrared]) == {3, 6}
+    assert dataset.train.paths[0] == f"{tmp_path}/cam1/0001/0001.jpg"
+
+    protocol = dataset.protocols["all-search"]
+    assert protocol.rule == "sysu"
+    assert protocol.query.identity.tolist() == [6] * 6 + [10] * 3
+    assert protocol.query.camera.tolist() == [3, 3, 3, 6, 6, 6, 6, 6, 6]
+    assert protocol.gallery.identity.tolist() == [6, 6, 6, 6, 10, 10]
+    assert protocol.gallery.camera.tolist() == [1, 2, 4, 5, 4, 5]
+
+
+def test_gallery_draws_are_those_of_a_plain_loop_over_sorted_folders(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    random.seed(3)
+    expected = []
+    for identity in ("0006", "0010"):
+        for camera in (1, 2, 4, 5):
+            folder = root / f"cam{camera}" / identity
+            if folder.is_dir():
+                expected.append(random.choice(sorted(str(f) for f in folder.iterdir())))
+    protocols = sysu.load(root, Options(seed=3)).protocols
+    assert protocols["all-search"].gallery.paths.tolist() == expected
+
+
+def test_keeps_the_first_identities_ascending(tmp_path):
+    train = sysu.load(layouts.write_sysu(tmp_path), Options(max_identities=2)).train
+    assert sorted(set(train.identity.tolist())) == [1, 2]
+
+
+def test_ignores_files_that_are_no_images_and_an_empty_validation_split(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    layouts.touch(root / "cam3" / "0001" / "Thumbs.db")
+    layouts.touch(root / "train_rgb_resized_img.npy")
+    (root / "exp" / "val_id.txt").write_text("")
+    train = sysu.load(root, Options()).train
+    assert sorted(set(train.identity.tolist())) == [1, 2]
+    assert len(train) == 36
+
+
+def test_refuses_a_malformed_split(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    (root / "exp" / "train_id.txt").write_text("1,two,3\n")
+    with pytest.raises(InputError, match=r"train_id\.txt line 1: '1,two,3' is not"):
+        sysu.load(root, Options())
+
+
+def test_refuses_splits_whose_identities_are_nowhere(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    (root / "exp" / "train_id.txt").write_text("501,502,503,504\n")
+    with pytest.raises(InputError, match="4 identities .*: 501, 502, 503 and 1 more;"):
+        sysu.load(root, Options())
+
+
+def test_refuses_an_empty_folder_and_an_identity_with_one_modality(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    for image in (root / "cam4" / "0002").iterdir():
+        image.unlink()
+    with pytest.raises(InputError, match="1 folders without an image .*: cam4/0002;"):
+        sysu.load(root, Options())
+    shutil.rmtree(root / "cam4" / "0002")
+    shutil.rmtree(root / "cam3" / "0334")
+    with pytest.raises(InputError, match="no infrared .* of identity 334;"):
+        sysu.load(root, Options())
+
+
+def test_real_splits_are_disjoint_and_as_published():
+    root = real_indexes("SYSU-MM01")
+    train, val, test = (sysu.read_identities(root, split) for split in sysu.SPLITS)
+    assert (len(train), len(val), len(test)) == (296, 99, 96)
+    assert (train[0], val[0], test[0]) == (1, 334, 6)
+    assert (train[-1], val[-1], test[-1]) == (533, 433, 333)
+    available = (root / "exp" / "available_id.txt").read_text().split(",")
+    assert sorted(train + val + test) == [int(identity) for identity in available]
+
+
+def real_listing(root):
+    """Build the listing of the real dataset from its published image counts."""
+    scipy_io = pytest.importorskip("scipy.io")
+    cells = scipy_io.loadmat(root / "exp" / "rand_perm_cam.mat")["rand_perm_cam"]
+    listing = {}
+    for camera, cell in enumerate(cells[:, 0], start=1):
+        for identity, permutations in enumerate(cell[:, 0], start=1):
+            count = permutations.shape[1] if permutations.size else 0
+            if count:
+                names = [f"{frame:04d}.jpg" for frame in range(1, count + 1)]
+                listing[camera, identity] = names
+    return listing
+
+
+def test_real_counts_give_the_published_sizes_of_all_parts():
+    root = real_indexes("SYSU-MM01")
+    listing = real_listing(root)
+    train, val, test = (sysu.read_identities(root, split) for split in sysu.SPLITS)
+    learnt = sorted(train + val)
+    assert len(sysu.select(listing, learnt, VISIBLE)) == 22258
+    assert len(sysu.select(listing, learnt, INFRARED)) == 11909
+    query = sysu.select(listing, test, INFRARED)
+    gallery = sysu.draw_gallery(listing, test, 0)
+    assert (len(query), len(gallery)) == (3803, 301)
+    assert np.unique([row.identity for row in gallery]).tolist() == test
