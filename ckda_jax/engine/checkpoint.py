@@ -1,0 +1,112 @@
+"""Checkpoints of a run: one for good at each stage's end, the newest few inside a stage."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from ckda_jax.engine.state import TrainState
+from ckda_jax.structs import Tree
+
+STEPS_PER_STAGE = 10_000_000
+"""More steps than a stage can have: `stage * STEPS_PER_STAGE + step` orders positions."""
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Position:
+    """A place in a run: `step` steps into 0-based `stage`."""
+
+    stage: int
+    step: int
+
+
+class Checkpoints:
+    """The folder `checkpoints/` of a run.
+
+    `stages/K` holds the merged variables and the method's memory after stage K and is
+    never deleted: evaluation, the next stage's teacher and later runs start from it.
+    `steps/` holds the newest training states inside a stage with the position of the
+    batch stream. Each checkpoint appears whole or not at all.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        """Open or create the folder; keep the newest `keep` states inside a stage."""
+        folder = folder.absolute()
+        self._steps = ocp.CheckpointManager(
+            folder / "steps",
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep, enable_async_checkpointing=False
+            ),
+        )
+        self._stages = ocp.CheckpointManager(
+            folder / "stages",
+            options=ocp.CheckpointManagerOptions(enable_async_checkpointing=False),
+            item_handlers=ocp.StandardCheckpointHandler(),
+        )
+
+    def latest_position(self) -> Position | None:
+        """Return the newest position inside a stage, if any."""
+        latest = self._steps.latest_step()
+        return None if latest is None else Position(*divmod(latest, STEPS_PER_STAGE))
+
+    def save_step(
+        self, position: Position, state: TrainState, stream: dict[str, object]
+    ) -> None:
+        """Save a training state and the JSON state of its batch stream."""
+        self._steps.save(
+            position.stage * STEPS_PER_STAGE + position.step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), stream=ocp.args.JsonSave(stream)
+            ),
+        )
+
+    def restore_step(
+        self, position: Position, like: TrainState
+    ) -> tuple[TrainState, dict[str, object]]:
+        """Restore a training state, laid out like `like`, and its stream's state."""
+        restored = self._steps.restore(
+            position.stage * STEPS_PER_STAGE + position.step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(_abstract(like)),
+                stream=ocp.args.JsonRestore(),
+            ),
+        )
+        return restored["state"], restored["stream"]
+
+    def stages(self) -> list[int]:
+        """List the 0-based stages that are finished."""
+        return sorted(self._stages.all_steps())
+
+    def save_stage(self, stage: int, variables: Tree, memory: Tree) -> None:
+        """Save what a stage leaves behind; saving it again is an error."""
+        tree = {"variables": variables, "memory": memory}
+        self._stages.save(stage, args=ocp.args.StandardSave(tree))
+
+    def restore_stage(
+        self, stage: int, *, variables: Tree, memory: Tree
+    ) -> tuple[Tree, Tree]:
+        """Restore what a stage left behind, laid out like the trees given."""
+        like = _abstract({"variables": variables, "memory": memory})
+        tree = self._stages.restore(stage, args=ocp.args.StandardRestore(like))
+        return tree["variables"], tree["memory"]
+
+    def restore_as_saved(self, stage: int) -> Tree:
+        """Restore a stage's `{"variables", "memory"}` as NumPy arrays of any shape."""
+        saved = self._stages.item_metadata(stage)
+        like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), saved.tree)
+        return self._stages.restore(stage, args=ocp.args.StandardRestore(like))
+
+    def close(self) -> None:
+        """Finish writing."""
+        self._steps.close()
+        self._stages.close()
+
+
+def _abstract(tree: Tree) -> Tree:
+    def describe(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+        sharding = getattr(leaf, "sharding", None)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(describe, tree)

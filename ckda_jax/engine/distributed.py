@@ -1,0 +1,99 @@
+"""The devices of a run: one mesh over all processes, batch over `data`."""
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from ckda_jax.structs import InputError, Tree
+
+COORDINATOR = "CKDA_COORDINATOR"
+PROCESSES = "CKDA_PROCESSES"
+PROCESS = "CKDA_PROCESS"
+
+
+def initialise() -> None:
+    """Join the other processes of the run, where a launcher's environment names them.
+
+    Reads `CKDA_COORDINATOR` (host:port), `CKDA_PROCESSES` and `CKDA_PROCESS`; without
+    them the run has one process. Must run before JAX touches a device.
+    """
+    address = os.environ.get(COORDINATOR)
+    if address is None:
+        return
+    try:
+        count, index = int(os.environ[PROCESSES]), int(os.environ[PROCESS])
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{COORDINATOR}={address} is set, but {PROCESSES} and {PROCESS} are not both "
+            f"integers ({error}); start the processes with launch/local.sh"
+        ) from error
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(address, num_processes=count, process_id=index)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The mesh of a run and how arrays are laid out on it.
+
+    Attributes:
+        mesh: all devices, axes `data` and `model`.
+    """
+
+    mesh: Mesh
+
+    @classmethod
+    def of_all_devices(cls) -> "Cluster":
+        """Use every device of every process for data parallelism."""
+        devices = np.asarray(jax.devices()).reshape(-1, 1)
+        return cls(Mesh(devices, ("data", "model"), axis_types=(AxisType.Auto,) * 2))
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """Index of this process and their count: its share of a batch's rows."""
+        return jax.process_index(), jax.process_count()
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the run's files."""
+        return jax.process_index() == 0
+
+    def replicated(self) -> NamedSharding:
+        return NamedSharding(self.mesh, PartitionSpec())
+
+    def over_data(self, axis: int) -> NamedSharding:
+        return NamedSharding(self.mesh, PartitionSpec(*[None] * axis, "data"))
+
+    def check_rows(self, rows: int, what: str) -> None:
+        """Refuse a number of batch rows that the devices cannot share equally."""
+        devices = self.mesh.shape["data"]
+        if rows % devices:
+            raise InputError(
+                f"{what} has {rows} rows, which {devices} devices cannot share equally; "
+                f"choose a multiple of {devices}"
+            )
+
+    def put(self, tree: Tree, axis: int) -> Tree:
+        """Lay this process's rows (along `axis`) of each array out over the devices."""
+
+        def place(array: Any) -> jax.Array:
+            array = np.asarray(array)
+            if array.ndim <= axis:
+                return self.replicate(array)
+            sharding = self.over_data(axis)
+            return jax.make_array_from_process_local_data(sharding, array)
+
+        return jax.tree.map(place, tree)
+
+    def replicate(self, tree: Tree) -> Tree:
+        """Copy a tree, equal in all processes, to every device."""
+        sharding = self.replicated()
+        if jax.process_count() == 1:
+            return jax.device_put(tree, sharding)
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
+            tree,
+        )

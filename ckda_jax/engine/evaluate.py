@@ -1,0 +1,183 @@
+"""Evaluation: a snapshot and a protocol in; scores, ranked lists and prompt maps out."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ckda_jax.data.dataset import Dataset, Protocol
+from ckda_jax.engine.embed import Embedder
+from ckda_jax.engine.state import Snapshot
+from ckda_jax.files import write_json
+from ckda_jax.retrieval import metrics
+from ckda_jax.retrieval.protocols import RULES
+from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_records
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """A protocol's queries and gallery with the distances between them.
+
+    Attributes:
+        protocol: the protocol.
+        distances: `[q, g]`, minus the cosine.
+    """
+
+    protocol: Protocol
+    distances: Float[np.ndarray, "q g"]
+
+    def scores(self) -> dict[str, Any]:
+        """Score the ranking, as a row of `results.json`."""
+        query, gallery = self.protocol.query, self.protocol.gallery
+        found = metrics.evaluate(
+            self.distances,
+            query.identity,
+            query.camera,
+            gallery.identity,
+            gallery.camera,
+            RULES[self.protocol.rule],
+        )
+        ranks = {f"rank{r}": found.rank(r) for r in (1, 5, 10, 20)}
+        sizes = {"queries": found.valid, "gallery": len(gallery)}
+        return {**sizes, "mAP": found.mAP, "mINP": found.mINP, **ranks}
+
+    def lists(self, queries: int, length: int = 10) -> list[dict[str, Any]]:
+        """Write the first images of some evenly spaced queries' rankings as JSON."""
+        query, gallery = self.protocol.query, self.protocol.gallery
+        removed = RULES[self.protocol.rule].removal(
+            query.identity, query.camera, gallery.identity, gallery.camera
+        )
+        chosen = np.linspace(0, len(query) - 1, min(queries, len(query))).astype(int)
+        lists = []
+        for row in dict.fromkeys(chosen.tolist()):
+            places = metrics.ranked(self.distances[row], removed[row], length)
+            shown = [
+                {
+                    **_describe(gallery, place),
+                    "distance": float(self.distances[row, place]),
+                    "correct": bool(gallery.identity[place] == query.identity[row]),
+                }
+                for place in places
+            ]
+            lists.append({"query": _describe(query, row), "gallery": shown})
+        return lists
+
+
+@dataclasses.dataclass(frozen=True)
+class Few:
+    """How many examples to leave for the report, and in which folder."""
+
+    count: int
+    folder: Path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """Evaluates snapshots on datasets.
+
+    Attributes:
+        embedder: runs the model.
+        modality: `own`, or `swapped` to feed each image through the other modality's
+            prompts, or `DATASET:swapped`, as the released code does for LLCM.
+    """
+
+    embedder: Embedder
+    modality: str = "own"
+
+    def rank(self, snapshot: Snapshot, dataset: Dataset, protocol: Protocol) -> Ranking:
+        """Embed a protocol's images and compare every query with every gallery image."""
+        query = self._features(snapshot, dataset, protocol.query)
+        gallery = self._features(snapshot, dataset, protocol.gallery)
+        return Ranking(protocol=protocol, distances=-(query @ gallery.T))
+
+    def _features(
+        self, snapshot: Snapshot, dataset: Dataset, records: Records
+    ) -> Float[np.ndarray, "n d"]:
+        """Embed images, each through its own modality unless that is swapped."""
+        swapped = per_dataset(self.modality, dataset.name, "own") == "swapped"
+        rows, found = [], []
+        for modality in np.unique(records.modality).tolist():
+            own = np.flatnonzero(records.modality == modality)
+            through = len(MODALITIES) - 1 - modality if swapped else modality
+            rows.append(own)
+            found.append(
+                self.embedder.table(
+                    snapshot, records.take(own), dataset.resize_test, through
+                )
+            )
+        return np.concatenate(found)[np.argsort(np.concatenate(rows))]
+
+    def write_examples(
+        self, snapshot: Snapshot, dataset: Dataset, ranking: Ranking, few: Few
+    ) -> None:
+        """Write ranked lists and prompt maps of a dataset for the report."""
+        name, lists = ranking.protocol.name, ranking.lists(few.count)
+        maps = self.prompt_maps(snapshot, dataset, ranking.protocol, few.count)
+        write_json(
+            few.folder / f"{dataset.name}.json", {"protocol": name, "queries": lists}
+        )
+        np.savez_compressed(few.folder / f"{dataset.name}.npz", **maps)
+
+    def prompt_maps(
+        self, snapshot: Snapshot, dataset: Dataset, protocol: Protocol, count: int
+    ) -> dict[str, np.ndarray]:
+        """Compute how strongly each prompt changes each pixel of some images.
+
+        Returns:
+            `images [m, n, h, w, 3]` uint8, and the mean absolute prompt over the colour
+            channels, `common [m, n, h, w]` and `specific [m, n, h, w]`, each image
+            through its own modality.
+        """
+        records = concatenate_records([protocol.query, protocol.gallery])
+        images = np.stack(
+            [
+                self._few(records, m, dataset.resize_test, count)
+                for m in range(len(MODALITIES))
+            ]
+        )
+        out = self.embedder.outputs(snapshot, images)
+        return {
+            "images": images,
+            "common": np.abs(np.asarray(out.common_prompt, np.float32)).mean(-1),
+            "specific": np.abs(np.asarray(out.specific_prompt, np.float32)).mean(-1),
+        }
+
+    def _few(
+        self, records: Records, modality: int, chain: str, count: int
+    ) -> np.ndarray:
+        rows = np.flatnonzero(records.modality == modality)
+        chosen = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
+        return self.embedder.read(records.take(chosen), chain)
+
+
+def per_dataset(value: str, name: str, default: str) -> str:
+    """Read an option that may name the datasets it is for: `VALUE` or `NAME:VALUE,...`.
+
+    >>> per_dataset("swapped", "llcm", "own"), per_dataset("llcm:swapped", "vcm", "own")
+    ('swapped', 'own')
+    """
+    if ":" not in value:
+        return value
+    pairs = dict(item.split(":", 1) for item in value.split(","))
+    return pairs.get(name, default)
+
+
+def check_per_dataset(key: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a value of such an option that is none of the choices, for any dataset."""
+    for item in value.split(","):
+        if item.rsplit(":", 1)[-1] not in choices:
+            raise InputError(
+                f"{key}={value!r}: {item!r} is none of {', '.join(choices)} "
+                f"(or DATASET:{choices[-1]})"
+            )
+
+
+def _describe(records: Records, row: int) -> dict[str, Any]:
+    return {
+        "path": str(records.paths[row]),
+        "identity": int(records.identity[row]),
+        "camera": int(records.camera[row]),
+        "modality": MODALITIES[records.modality[row]],
+    }

@@ -1,0 +1,279 @@
+"""The lifelong loop: learn one stage after another, and see what is remembered."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ckda_jax import keys
+from ckda_jax.data.dataset import Dataset, Protocol
+from ckda_jax.data.pipeline import TrainingStream
+from ckda_jax.engine.checkpoint import Checkpoints, Position
+from ckda_jax.engine.classifier import fresh_slice
+from ckda_jax.engine.evaluate import Few
+from ckda_jax.engine.results import START, Results
+from ckda_jax.engine.run import EXAMPLES, Run
+from ckda_jax.engine.stage import Stage
+from ckda_jax.engine.state import Frozen, Snapshot, TrainState, copy
+from ckda_jax.methods.base import StageEnd
+from ckda_jax.reporting.progress import Progress
+from ckda_jax.reporting.writer import Writer
+from ckda_jax.structs import StageInfo, Tree
+
+TEST_CHAIN = "lanczos"
+"""Resize chain of images that are not augmented, for prototypes and the like."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Where a run writes things down: checkpoints, results, log and progress."""
+
+    checkpoints: Checkpoints
+    results: Results
+    writer: Writer
+    progress: Progress
+
+
+def run(this: Run, desk: Desk) -> None:
+    """Learn every stage that is not yet learned, evaluating after each.
+
+    Safe to call again after any interruption: finished stages are restored, a stage that
+    was interrupted goes on from its newest checkpoint, missing evaluations are made up.
+    """
+    snapshot, previous = this.origin, None
+    if this.evaluate_start:
+        evaluate(this, desk, snapshot)
+    for stage in this.stages:
+        if stage.index in desk.checkpoints.stages():
+            snapshot = restore(desk.checkpoints, stage.index, snapshot)
+        else:
+            snapshot = learn(this, desk, stage, snapshot, previous)
+            desk.checkpoints.save_stage(
+                stage.index, snapshot.variables, snapshot.memory
+            )
+        evaluate(this, desk, snapshot)
+        previous = stage.info
+
+
+def restore(checkpoints: Checkpoints, stage: int, like: Snapshot) -> Snapshot:
+    """Restore what a finished stage left behind."""
+    variables, memory = checkpoints.restore_stage(
+        stage, variables=like.variables, memory=like.memory
+    )
+    index = jnp.full_like(like.stage, stage)
+    return Snapshot(variables=variables, memory=memory, stage=index)
+
+
+def learn(
+    this: Run,
+    desk: Desk,
+    stage: Stage,
+    before: Snapshot,
+    previous: StageInfo | None,
+) -> Snapshot:
+    """Learn one stage, merge with the teacher and consolidate the memory."""
+    examples = this.learner.method.examples(before.memory)
+    mixed = stage.with_examples(this.stages, examples)
+    state, frozen = begin(this, mixed, before, previous)
+    state = train(this, desk, mixed, state, frozen)
+    end = stage_end(this, stage, state.variables, frozen.memory, previous)
+    method = this.learner.method
+    variables = method.merge(state.variables, frozen.teacher, end)
+    end = stage_end(this, stage, variables, frozen.memory, previous)
+    memory = method.consolidate(frozen.memory, end)
+    memory = this.evaluator.embedder.cluster.replicate(memory)
+    index = jnp.full_like(before.stage, stage.index)
+    return Snapshot(variables=variables, memory=memory, stage=index)
+
+
+def begin(
+    this: Run, stage: Stage, before: Snapshot, previous: StageInfo | None
+) -> tuple[TrainState, Frozen]:
+    """Set a stage up: teacher, memory, fresh slice of the classifier and optimiser."""
+    cluster = this.evaluator.embedder.cluster
+    key = keys.at_stage(this.key, stage.index)
+    info = cluster.replicate(stage.info)
+    teacher = before.variables if stage.index > 0 else None
+    memory, variables = this.learner.method.begin(
+        before.memory, before.variables, info, keys.stream(key, "begin")
+    )
+    params = fresh_slice(
+        variables["params"],
+        info,
+        previous if this.carry_classifier == "equal_count" else None,
+        keys.stream(key, "classifier"),
+    )
+    opt_state = this.learner.optimiser.transform(params).init(params)
+    state = TrainState(
+        params=params,
+        batch_stats=variables["batch_stats"],
+        opt_state=opt_state,
+        step=jnp.zeros((), jnp.int32),
+        key=this.key,
+    )
+    # A copy: the step consumes its state, which must not be the teacher or the run key.
+    state = copy(cluster.replicate(state))
+    return state, Frozen(teacher=teacher, memory=memory, stage=info)
+
+
+def train(
+    this: Run, desk: Desk, stage: Stage, state: TrainState, frozen: Frozen
+) -> TrainState:
+    """Take all steps of a stage, or those after its newest checkpoint."""
+    cluster = this.evaluator.embedder.cluster
+    place = stage.index - this.stages[0].index
+    with this.stream(stage) as stream:
+        state, done = resume(desk, stage, state, stream)
+        desk.progress.begin(place, done)
+        for batch in stream:
+            state, metrics = this.step(state, frozen, cluster.put(batch, axis=1))
+            done += 1
+            log(this, desk, stage, done, metrics)
+            turn_aside(this, desk, stage, done, state, frozen, stream)
+    desk.progress.end()
+    return state
+
+
+def resume(
+    desk: Desk, stage: Stage, state: TrainState, stream: TrainingStream
+) -> tuple[TrainState, int]:
+    """Go to the newest checkpoint inside this stage, if there is one."""
+    position = desk.checkpoints.latest_position()
+    if position is None or position.stage != stage.index:
+        desk.writer.cut_back(stage.index, 0)
+        return state, 0
+    state, stream_state = desk.checkpoints.restore_step(position, state)
+    stream.set_state(stream_state)
+    desk.writer.cut_back(position.stage, position.step)
+    desk.progress.note(
+        f"resumed {stage.name} at step {position.step} of {stage.steps}"
+    )
+    return state, position.step
+
+
+def log(
+    this: Run, desk: Desk, stage: Stage, done: int, metrics: dict[str, Array]
+) -> None:
+    """Tell how far the stage is; fetch metrics from the device when they are due."""
+    if done % this.pauses.log_every and done != stage.steps:
+        desk.progress.update(done)
+        return
+    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    desk.progress.update(done, loss=values["loss"])
+    speed = desk.progress.images_per_second
+    if speed is not None:
+        values["images_per_second"] = speed
+    epoch = (done - 1) // stage.steps_per_epoch + 1
+    desk.writer.scalars(stage=stage.index, step=done, epoch=epoch, values=values)
+
+
+def turn_aside(
+    this: Run,
+    desk: Desk,
+    stage: Stage,
+    done: int,
+    state: TrainState,
+    frozen: Frozen,
+    stream: TrainingStream,
+) -> None:
+    """Save a checkpoint or evaluate, where one is due before the stage's end."""
+    if done == stage.steps:
+        return
+    epoch, into_epoch = divmod(done, stage.steps_per_epoch)
+    every = this.pauses.eval_every
+    if every and into_epoch == 0 and epoch % every == 0:
+        now = Snapshot(
+            variables=state.variables, memory=frozen.memory, stage=frozen.stage.index
+        )
+        evaluate(this, desk, now, epoch=epoch)
+        desk.progress.pause(done)
+    if done % this.pauses.checkpoint_every == 0:
+        position = Position(stage.index, done)
+        desk.checkpoints.save_step(position, state, stream.get_state())
+        desk.progress.pause(done)
+
+
+def stage_end(
+    this: Run,
+    stage: Stage,
+    variables: Tree,
+    memory: Tree,
+    previous: StageInfo | None,
+) -> StageEnd:
+    """Gather what a method may read at a stage's end."""
+    embedder = this.evaluator.embedder
+    snapshot = Snapshot(
+        variables=variables, memory=memory, stage=jnp.int32(stage.index)
+    )
+    snapshot = snapshot.replace(stage=embedder.cluster.replicate(snapshot.stage))
+
+    def features(rows: np.ndarray, modality: int) -> np.ndarray:
+        return embedder.table(snapshot, stage.records.take(rows), TEST_CHAIN, modality)
+
+    key = keys.stream(keys.at_stage(this.key, stage.index), "end")
+    return StageEnd(
+        variables=variables,
+        stage=stage.info,
+        previous=previous,
+        datasets=stage.names,
+        labels=stage.labels - stage.first_row,
+        modality=stage.records.modality,
+        features=features,
+        key=key,
+    )
+
+
+def evaluate(
+    this: Run, desk: Desk, snapshot: Snapshot, *, epoch: int | None = None
+) -> None:
+    """Evaluate on every dataset due, leaving out what is in the results already."""
+    at = int(snapshot.stage)
+    last = at == this.stages[-1].index and epoch is None
+    for dataset, protocol, seen in due(this, at):
+        where = {"dataset": dataset.name, "protocol": protocol.name}
+        where = {"stage": at, "epoch": epoch, **where}
+        if desk.results.has(**where):
+            continue
+        ranking = this.evaluator.rank(snapshot, dataset, protocol)
+        row = {**where, "seen": seen, **ranking.scores()}
+        desk.progress.note(evaluation_line(row))
+        if last and desk.results.writes:
+            few = Few(this.examples, this.workdir / EXAMPLES)
+            this.evaluator.write_examples(snapshot, dataset, ranking, few)
+        desk.results.add(row)
+
+
+def due(this: Run, at: int) -> Iterator[tuple[Dataset, Protocol, bool]]:
+    """Walk the protocols to evaluate after stage `at`, and whether they were learned."""
+    learned = {name for s in this.stages if s.index <= at for name in s.names}
+    later = {name for s in this.stages if s.index > at for name in s.names}
+    for dataset in this.datasets:
+        if dataset.name in later and not this.evaluate_unseen and at != START:
+            continue
+        for protocol in dataset.protocols.values():
+            yield dataset, protocol, dataset.name in learned | this.learned_before
+
+
+def scores(this: Run, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
+    """Evaluate a finished stage on every dataset, writing nothing."""
+    at = int(snapshot.stage)
+    for dataset, protocol, seen in due(this, at):
+        where = {"stage": at, "epoch": None, "dataset": dataset.name}
+        found = this.evaluator.rank(snapshot, dataset, protocol).scores()
+        yield {**where, "protocol": protocol.name, "seen": seen, **found}
+
+
+def evaluation_line(row: dict[str, Any]) -> str:
+    """Write an evaluation in one line, in percent."""
+    when = "start" if row["stage"] == START else f"after stage {row['stage'] + 1}"
+    if row["epoch"] is not None:
+        when = f"stage {row['stage'] + 1} epoch {row['epoch']}"
+    return (
+        f"{when}  {row['dataset']} {row['protocol']}  mAP {100 * row['mAP']:.1f}  "
+        f"rank-1 {100 * row['rank1']:.1f}  mINP {100 * row['mINP']:.1f}"
+        f"{'' if row['seen'] else '  (not learned yet)'}"
+    )

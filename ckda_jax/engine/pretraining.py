@@ -1,0 +1,85 @@
+"""The starting backbone: what pretraining leaves behind, and how good it is."""
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from ckda_jax.engine.pretrained import write_arrays
+from ckda_jax.engine.run import Run
+from ckda_jax.engine.state import Snapshot
+from ckda_jax.files import write_json
+from ckda_jax.models.plain import fold_modality
+from ckda_jax.models.weights import export_backbone
+from ckda_jax.reporting.writer import METRICS_FILE, read_rows
+from ckda_jax.structs import Tree
+
+LARGEST_BYTES = 5_000_000
+"""Size that a file shipped with the package may have."""
+
+PACKAGES = ("jax", "flax", "optax", "numpy", "pillow")
+
+
+def export(path: Path, variables: Tree, grid: tuple[int, int]) -> str:
+    """Write the backbone of a plain model to an .npz, in half precision.
+
+    Only what a pretrained transformer has: class token, positions (the modality
+    embedding added to them), patch embedding, blocks and last norm.
+
+    Args:
+        path: the file.
+        variables: of a `PlainModel`.
+        grid: rows and columns of its patches.
+
+    Returns:
+        The file's SHA-256 digest.
+    """
+    state = export_backbone(fold_modality(variables), grid)
+    halved = {
+        name: value.astype(np.float16) if value.dtype.kind == "f" else value
+        for name, value in state.items()
+    }
+    return write_arrays(path, halved)
+
+
+def write_sidecar(path: Path, digest: str, facts: Mapping[str, Any]) -> None:
+    """Write what is to be known of a backbone beside its .npz: digest, origin, scores."""
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    versions["python"] = platform.python_version()
+    content = {
+        "sha256": digest,
+        "bytes": path.stat().st_size,
+        **facts,
+        "versions": versions,
+    }
+    write_json(path.with_suffix(".json"), content)
+
+
+def score(run: Run, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """Score a snapshot on every protocol of a run, by `dataset/protocol`."""
+    return {
+        f"{dataset.name}/{protocol.name}": run.evaluator.rank(
+            snapshot, dataset, protocol
+        ).scores()
+        for dataset in run.datasets
+        for protocol in dataset.protocols.values()
+    }
+
+
+def training_seconds(workdir: Path) -> float:
+    """Sum up how long a run's steps took by its log, interruptions left out.
+
+    A gap between two lines of the log that is ten times the usual one is taken for an
+    interruption and counted as the usual one.
+    """
+    times = [row["time"] for row in read_rows(workdir / METRICS_FILE)]
+    gaps = np.diff(times)
+    if len(gaps) == 0:
+        return 0.0
+    usual = median(gaps.tolist())
+    # The first line has no line before it.
+    return float(np.where(gaps > 10 * usual, usual, gaps).sum() + usual)

@@ -1,0 +1,101 @@
+"""The results of a run: what was evaluated so far, in a file at any moment."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ckda_jax.files import write_json
+from ckda_jax.retrieval import lifelong
+
+FILE = "results.json"
+FORMAT = 1
+START = -1
+"""The stage of an evaluation before stage 1."""
+
+SUMMARISED = ("mAP", "rank1", "mINP")
+
+
+@dataclasses.dataclass
+class Results:
+    """Everything evaluated in a run; `add` writes the file anew, whole or not at all.
+
+    Attributes:
+        path: the file.
+        content: its content, see `FORMAT`.
+        writes: whether this process writes it.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    writes: bool = True
+
+    @classmethod
+    def open(cls, path: Path, start: dict[str, Any], *, writes: bool) -> "Results":
+        """Read the file of a run that goes on, or start with some content."""
+        content = json.loads(path.read_text()) if path.exists() else start
+        return cls(path, content, writes)
+
+    def has(self, **where: Any) -> bool:
+        """Whether there is an evaluation with these values (stage, epoch, dataset...)."""
+        return any(
+            all(row[name] == value for name, value in where.items())
+            for row in self.content["evaluations"]
+        )
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Record an evaluation."""
+        self.content["evaluations"].append(row)
+        self.content["summary"] = {
+            metric: summarise(self.content, metric) for metric in SUMMARISED
+        }
+        self.write()
+
+    def write(self) -> None:
+        """Write the file."""
+        if self.writes:
+            write_json(self.path, self.content)
+
+
+def empty(
+    *, method: str, preset: str, seed: int, stages: list[list[str]], datasets: list[str]
+) -> dict[str, Any]:
+    """Start the content of a results file.
+
+    Args:
+        method: name of the method.
+        preset: name of the preset.
+        seed: of the run.
+        stages: names of the datasets each stage learns.
+        datasets: names of all datasets, in evaluation order.
+    """
+    return {
+        "format": FORMAT,
+        "method": method,
+        "preset": preset,
+        "seed": seed,
+        "stages": stages,
+        "datasets": datasets,
+        "evaluations": [],
+        "summary": {},
+    }
+
+
+def summarise(content: dict[str, Any], metric: str) -> dict[str, Any]:
+    """Compute averages, forgetting and transfer of a metric at the stages' ends.
+
+    A dataset counts with its first protocol.
+    """
+    stages, datasets = content["stages"], content["datasets"]
+    table = np.full((len(stages) + 1, len(datasets)), np.nan)
+    for row in reversed(content["evaluations"]):
+        if row["epoch"] is None:
+            table[row["stage"], datasets.index(row["dataset"])] = row[metric]
+    learned = [
+        next((i for i, names in enumerate(stages) if name in names), -1)
+        for name in datasets
+    ]
+    done = 1 + max((row["stage"] for row in content["evaluations"]), default=START)
+    return lifelong.summarise(table[:done], np.array(learned), table[START])

@@ -1,0 +1,72 @@
+"""The run: everything that the lifelong loop is given."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxtyping import Array, Key
+
+from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.pipeline import TrainingStream
+from ckda_jax.engine.evaluate import Evaluator
+from ckda_jax.engine.stage import Stage
+from ckda_jax.engine.state import Snapshot
+from ckda_jax.engine.step import Learner, Step
+
+EXAMPLES = "examples"
+"""Folder of what the last evaluation leaves for the report."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pauses:
+    """How often the loop turns aside, in steps or epochs of a stage.
+
+    Attributes:
+        log_every: steps between log lines.
+        checkpoint_every: steps between checkpoints.
+        eval_every: epochs between evaluations; 0: only at the end.
+    """
+
+    log_every: int
+    checkpoint_every: int
+    eval_every: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything a run is made of; `build.py` makes it from a config.
+
+    Attributes:
+        workdir: the run directory.
+        key: the run key.
+        stages: what is learned, in order.
+        datasets: what is evaluated, in order.
+        learner: model, method and optimiser settings.
+        step: the compiled training step.
+        evaluator: evaluates snapshots.
+        origin: what the run starts from: stage -1, or the last stage of another run.
+        learned_before: names of the datasets that the run it extends has learned.
+        stream: opens a stage's batches.
+        carry_classifier: `never`, or `equal_count` to start a stage's slice of the
+            classifier from the previous one's if it has as many identities.
+        pauses: how often the loop turns aside.
+        evaluate_start: also evaluate the weights the run starts from.
+        evaluate_unseen: also evaluate datasets before they are learned.
+        examples: how many examples to leave for the report.
+    """
+
+    workdir: Path
+    key: Key[Array, ""]
+    stages: tuple[Stage, ...]
+    datasets: tuple[Dataset, ...]
+    learner: Learner
+    step: Step
+    evaluator: Evaluator
+    origin: Snapshot
+    learned_before: frozenset[str]
+    stream: Callable[[Stage], TrainingStream]
+    carry_classifier: str
+    pauses: Pauses
+    evaluate_start: bool
+    evaluate_unseen: bool
+    examples: int

@@ -1,0 +1,65 @@
+"""The two pytrees of a training step: what it changes, and what it may only read."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Int, Key
+
+from ckda_jax.structs import StageInfo, Tree
+
+
+class TrainState(struct.PyTreeNode):
+    """What a training step changes.
+
+    Attributes:
+        params: all trained parameters, a method's own modules under `extra`.
+        batch_stats: running statistics of the normalisations.
+        opt_state: moments of the optimiser.
+        step: `[]` int32, steps taken in this stage.
+        key: the run key; never changes, step keys are folded from it.
+    """
+
+    params: Tree
+    batch_stats: Tree
+    opt_state: Tree
+    step: Int[Array, ""]
+    key: Key[Array, ""]
+
+    @property
+    def variables(self) -> Tree:
+        """The model's variables as Flax takes them."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+class Frozen(struct.PyTreeNode):
+    """What a training step only reads.
+
+    Attributes:
+        teacher: variables of the previous stage's model, None in the first stage. A copy:
+            the student's own buffers are donated to each step.
+        memory: what the method carries between stages.
+        stage: the stage being learned.
+    """
+
+    teacher: Tree | None
+    memory: Tree
+    stage: StageInfo
+
+
+class Snapshot(struct.PyTreeNode):
+    """A model as evaluation uses it.
+
+    Attributes:
+        variables: parameters and running statistics.
+        memory: what the method carries between stages.
+        stage: `[]` int32, 0-based stage last learned, -1 before the first.
+    """
+
+    variables: Tree
+    memory: Tree
+    stage: Int[Array, ""]
+
+
+def copy(tree: Tree) -> Tree:
+    """Copy every array of a tree, so that donating the original leaves the copy alone."""
+    return jax.tree.map(jnp.copy, tree)

@@ -1,0 +1,250 @@
+"""Train the starting backbone on drawn, visible people whom no synthetic site has.
+
+Running the same command again goes on where it stopped. The run directory then holds
+backbone.npz, to be named by config.init.weights, and backbone.json: digest and scores.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from ckda_jax import build, keys, workdir
+from ckda_jax import config as config_lib
+from ckda_jax.data import crowd, synthetic
+from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.pipeline import Loading, TrainingStream
+from ckda_jax.data.sampling import PairedSampler
+from ckda_jax.engine import distributed, lifelong, origin, pretraining
+from ckda_jax.engine.checkpoint import Checkpoints
+from ckda_jax.engine.lifelong import Desk
+from ckda_jax.engine.results import START
+from ckda_jax.engine.run import Pauses, Run
+from ckda_jax.engine.stage import Pace, Stage, plan
+from ckda_jax.engine.state import Snapshot
+from ckda_jax.engine.step import Learner
+from ckda_jax.models.plain import PlainModel
+from ckda_jax.models.vit import ViT
+from ckda_jax.reporting.progress import Progress
+from ckda_jax.reporting.writer import Writer
+from ckda_jax.structs import Tree
+
+BACKBONE = "backbone.npz"
+
+Scores = dict[str, dict[str, Any]]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m ckda_jax.pretrain", description=__doc__
+    )
+    config_lib.add_arguments(made)
+    made.add_argument(
+        "--workdir", required=True, type=Path, help="run directory, made when absent"
+    )
+    return made
+
+
+@config_lib.main_guard
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args, config = config_lib.parse(parser(), argv)
+    build.use_compile_cache(config.compile_cache)
+    workdir.check(args.workdir, config, None)
+    console = Console(highlight=False)
+    run = assemble(config, args.workdir, console)
+    workdir.claim(args.workdir, config, None)
+    trained = train(config, run, console)
+    path = run.workdir / BACKBONE
+    digest = pretraining.export(path, trained.variables, build.grid(config))
+    scores = {
+        "held out": pretraining.score(run, trained),
+        "sites": score_sites(config, run.workdir, path),
+    }
+    command = f"python -m ckda_jax.pretrain --config {args.config}"
+    facts = {**describe(config, run, command), "scores": scores}
+    pretraining.write_sidecar(path, digest, facts)
+    report(scores, console)
+    console.print(f"backbone: {path}")
+    return 0
+
+
+def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
+    """Make the one stage that learns the crowd.
+
+    The loop evaluates nothing, as its evaluation is made for two modalities.
+
+    Args:
+        config: resolved and locked.
+        folder: the run directory; the crowd is drawn into it.
+        console: is told about the drawing.
+
+    Raises:
+        InputError: whatever cannot work.
+    """
+    cluster = distributed.Cluster.of_all_devices()
+    learned = draw(config, folder, console)
+    pace = Pace(
+        rows=config.train.identities * config.train.images,
+        epochs=config.train.epochs,
+        steps=config.train.steps,
+    )
+    (stage,) = plan([(learned,)], pace)
+    stream(config, stage).close()
+    learns = Learner(
+        model=model(config, stage.classes),
+        method=build.method(config, stage.classes),
+        optimiser=build.optimiser(config),
+        prepare=build.augment(config),
+    )
+    start = Snapshot(
+        variables=initial(config, learns.model), memory=None, stage=jnp.int32(START)
+    )
+    return Run(
+        workdir=folder,
+        key=jax.random.key(config.seed),
+        stages=(stage,),
+        datasets=(learned,),
+        learner=learns,
+        step=build.compiled_step(config, learns, cluster),
+        evaluator=build.evaluator(config, learns, cluster),
+        origin=cluster.replicate(start),
+        learned_before=frozenset(),
+        stream=lambda stage: stream(config, stage),
+        carry_classifier="never",
+        pauses=Pauses(
+            log_every=config.train.log_every,
+            checkpoint_every=config.train.checkpoint_every,
+            eval_every=0,
+        ),
+        evaluate_start=False,
+        evaluate_unseen=False,
+        examples=0,
+    )
+
+
+def draw(config: ConfigDict, folder: Path, console: Console) -> Dataset:
+    """Draw the crowd, or find it drawn."""
+    height, width = config.model.image_size
+    size = crowd.CrowdSize(**config.crowd, height=height, width=width)
+
+    def tell(done: int, of: int) -> None:
+        if done % max(of // 5, 1) == 0:
+            console.print(f"drawn {done} of {of} people")
+
+    return crowd.write_crowd(folder / crowd.NAME, size, tell)
+
+
+def stream(config: ConfigDict, stage: Stage) -> TrainingStream:
+    """Open the training batches: one modality, every identity as often as another."""
+    sampler = PairedSampler(
+        stage.labels,
+        stage.records.modality,
+        identities=config.train.identities,
+        images=config.train.images,
+        modalities=1,
+        steps=stage.steps,
+        seed=config.seed,
+    )
+    loading = Loading(
+        size=tuple(config.model.image_size),
+        chain=stage.chain,
+        threads=config.data.threads,
+        workers=config.data.workers,
+        cache_bytes=int(config.data.cache * 2**30),
+    )
+    return TrainingStream(stage.records, sampler, loading)
+
+
+def model(config: ConfigDict, classes: int) -> PlainModel:
+    """Make the backbone that the config describes, without prompts."""
+    names = ("stem", "patch_size", "stride", "width", "depth", "heads", "mlp_ratio")
+    rates = ("dropout", "attention_dropout", "drop_path", "epsilon")
+    settings = {name: config.model[name] for name in (*names, *rates)}
+    size = tuple(config.model.image_size)
+    return PlainModel(classes, ViT(image_size=size, modalities=1, **settings))
+
+
+def initial(config: ConfigDict, plain: PlainModel) -> Tree:
+    """Draw the weights that training starts from."""
+    key = keys.stream(jax.random.key(config.seed), "init")
+    images = jnp.zeros((1, 1, *config.model.image_size, 3))
+    return jax.jit(plain.init)(key, images)
+
+
+def train(config: ConfigDict, run: Run, console: Console) -> Snapshot:
+    """Take the run to its end, or find it there."""
+    progress = Progress(
+        [stage.name for stage in run.stages],
+        [stage.steps for stage in run.stages],
+        images_per_step=config.train.identities * config.train.images,
+        console=console,
+    )
+    checkpoints = Checkpoints(
+        run.workdir / origin.CHECKPOINTS, keep=config.train.keep_checkpoints
+    )
+    writer = Writer(run.workdir)
+    loop = dataclasses.replace(run, datasets=())
+    desk = Desk(
+        checkpoints=checkpoints,
+        results=build.results(config, loop, None),
+        writer=writer,
+        progress=progress,
+    )
+    try:
+        lifelong.run(loop, desk)
+        return lifelong.restore(checkpoints, run.stages[-1].index, run.origin)
+    finally:
+        progress.end()
+        writer.close()
+        checkpoints.close()
+
+
+def score_sites(config: ConfigDict, folder: Path, backbone: Path) -> Scores:
+    """Score a backbone on the synthetic sites, as a run of all four starts from it.
+
+    The world and the weights that no backbone brings are those of seed 0.
+    """
+    sites = ConfigDict(config.to_dict())
+    sites.seed = 0
+    sites.stages = synthetic.NAMES
+    sites.init.weights = str(backbone)
+    run = build.assemble(sites, folder, distributed.Cluster.of_all_devices())
+    return pretraining.score(run, run.origin)
+
+
+def describe(config: ConfigDict, run: Run, command: str) -> dict[str, Any]:
+    """List what the numbers of a sidecar were made with."""
+    (stage,) = run.stages
+    return {
+        "command": command,
+        "seed": config.seed,
+        "crowd": config.crowd.to_dict(),
+        "steps": stage.steps,
+        "images_per_step": config.train.identities * config.train.images,
+        "seconds": round(pretraining.training_seconds(run.workdir)),
+        "machine": f"{os.cpu_count()} cores, {jax.default_backend()}",
+    }
+
+
+def report(scores: dict[str, Scores], console: Console) -> None:
+    """Print the scores, a line for each protocol."""
+    for group, rows in scores.items():
+        for name, row in rows.items():
+            console.print(
+                f"{group}  {name}  mAP {100 * row['mAP']:.1f}  "
+                f"rank-1 {100 * row['rank1']:.1f}"
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a run tells: its log, its progress, its tables, its report."""

@@ -1,0 +1,105 @@
+"""Train a model on a sequence of datasets, one after another.
+
+Running the same command again goes on where it stopped. The run directory then holds the
+resolved config, the log, results, checkpoints and report.html.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from ckda_jax import build, check, workdir
+from ckda_jax import config as config_lib
+from ckda_jax.engine import distributed, lifelong, origin
+from ckda_jax.engine.checkpoint import Checkpoints
+from ckda_jax.engine.lifelong import Desk
+from ckda_jax.engine.run import Run
+from ckda_jax.reporting import html, tables
+from ckda_jax.reporting.progress import Progress
+from ckda_jax.reporting.writer import Writer
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m ckda_jax.train", description=__doc__
+    )
+    config_lib.add_arguments(made)
+    made.add_argument(
+        "--workdir", required=True, type=Path, help="run directory, made when absent"
+    )
+    made.add_argument(
+        "--init-from",
+        type=Path,
+        metavar="WORKDIR",
+        help="extend a finished run: its model, memory and teacher start this one",
+    )
+    made.add_argument(
+        "--check",
+        action="store_true",
+        help="validate data, weights and config, print what would happen, and stop",
+    )
+    return made
+
+
+@config_lib.main_guard
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args, config = config_lib.parse(parser(), argv)
+    distributed.initialise()
+    build.use_compile_cache(config.compile_cache)
+    before = None if args.init_from is None else origin.read(args.init_from)
+    lineage = origin.Lineage() if before is None else before.lineage
+    workdir.check(args.workdir, config, lineage)
+    cluster = distributed.Cluster.of_all_devices()
+    if args.check:
+        with tempfile.TemporaryDirectory() as scratch:
+            run = build.assemble(config, Path(scratch), cluster, lineage)
+            check.report(config, run, args.workdir, Console(highlight=False))
+        return 0
+    run = build.assemble(config, args.workdir, cluster, lineage)
+    if before is not None:
+        run = build.extend(run, before)
+    if cluster.is_main:
+        workdir.claim(args.workdir, config, lineage)
+    train(config, run, before)
+    return 0
+
+
+def train(config: ConfigDict, run: Run, before: origin.Origin | None) -> None:
+    """Take a run to its end and report it."""
+    is_main = run.evaluator.embedder.cluster.is_main
+    console = Console(highlight=False, quiet=not is_main)
+    results = build.results(config, run, before)
+    progress = Progress(
+        [stage.name for stage in run.stages],
+        [stage.steps for stage in run.stages],
+        images_per_step=build.images_per_step(config),
+        console=console,
+    )
+    checkpoints = Checkpoints(
+        run.workdir / origin.CHECKPOINTS, keep=config.train.keep_checkpoints
+    )
+    writer = Writer(run.workdir, active=is_main)
+    desk = Desk(
+        checkpoints=checkpoints, results=results, writer=writer, progress=progress
+    )
+    try:
+        lifelong.run(run, desk)
+    finally:
+        progress.end()
+        writer.close()
+        checkpoints.close()
+    if is_main:
+        report = html.write_report(run.workdir, images=config.report.images)
+        tables.print_results(results.content, console)
+        console.print(f"report: {report}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The log survives kills, NaNs and restarts."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ckda_jax.files import finite, write_json, write_text
+from ckda_jax.reporting.writer import Writer, drop_partial_line, read_rows
+from ckda_jax.structs import InputError
+
+
+def log(writer, *positions):
+    for stage, step in positions:
+        writer.scalars(stage=stage, step=step, epoch=1, values={"loss": stage + step})
+
+
+def positions(workdir):
+    rows = read_rows(workdir / "metrics.jsonl")
+    return [(row["stage"], row["step"]) for row in rows]
+
+
+def test_line_holds_position_values_and_time(tmp_path):
+    writer = Writer(tmp_path, tensorboard=False, clock=lambda: 12.5)
+    values = {"loss": np.float32(1.5), "loss/identity": math.nan}
+    writer.scalars(stage=1, step=20, epoch=2, values=values)
+    # Read before closing: every line is on disk when it is written.
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    writer.close()
+    assert json.loads(line) == {
+        "stage": 1,
+        "step": 20,
+        "epoch": 2,
+        "loss": 1.5,
+        "loss/identity": None,
+        "time": 12.5,
+    }
+
+
+def test_reopening_drops_a_partial_line_and_appends(tmp_path):
+    writer = Writer(tmp_path, tensorboard=False)
+    log(writer, (0, 10), (0, 20))
+    writer.close()
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"stage": 0, "st')
+    assert positions(tmp_path) == [(0, 10), (0, 20)]
+    writer = Writer(tmp_path, tensorboard=False)
+    log(writer, (0, 30))
+    writer.close()
+    assert positions(tmp_path) == [(0, 10), (0, 20), (0, 30)]
+
+
+def test_partial_line_alone_leaves_an_empty_file(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"stage"')
+    drop_partial_line(path)
+    assert path.read_text() == ""
+    drop_partial_line(tmp_path / "absent")
+
+
+def test_cut_back_keeps_what_was_logged_up_to_the_position(tmp_path):
+    writer = Writer(tmp_path, tensorboard=False)
+    log(writer, (0, 10), (0, 20), (1, 10), (1, 20), (2, 10))
+    writer.cut_back(1, 10)
+    assert positions(tmp_path) == [(0, 10), (0, 20), (1, 10)]
+    log(writer, (1, 20))
+    writer.cut_back(stage=1, step=20)
+    writer.close()
+    assert positions(tmp_path) == [(0, 10), (0, 20), (1, 10), (1, 20)]
+
+
+def test_inactive_writer_writes_nothing(tmp_path):
+    writer = Writer(tmp_path / "run", active=False)
+    log(writer, (0, 10))
+    writer.cut_back(0, 0)
+    writer.close()
+    assert not (tmp_path / "run").exists()
+
+
+def test_closed_writer_refuses(tmp_path):
+    writer = Writer(tmp_path, tensorboard=False)
+    writer.close()
+    writer.close()
+    with pytest.raises(ValueError, match="closed"):
+        log(writer, (0, 10))
+
+
+def test_tensorboard_has_one_run_per_stage_with_the_steps(tmp_path):
+    from tensorboardX.proto import event_pb2
+
+    proto: Any = event_pb2  # made by protobuf at import, unknown to type checkers
+
+    writer = Writer(tmp_path)
+    log(writer, (0, 10), (0, 20), (1, 10))
+    writer.close()
+    steps = {}
+    for stage in ("stage1", "stage2"):
+        (file,) = (tmp_path / "tensorboard" / stage).iterdir()
+        events = [proto.Event.FromString(record) for record in tf_records(file)]
+        steps[stage] = [e.step for e in events if e.summary.value]
+        purged = [e.step for e in events if e.HasField("session_log")]
+        assert purged == [10]
+    assert steps == {"stage1": [10, 20], "stage2": [10]}
+
+
+def tf_records(path):
+    """Yield the payloads of a record file: length, checksum, payload, checksum."""
+    content, at = path.read_bytes(), 0
+    while at < len(content):
+        length = int.from_bytes(content[at : at + 8], "little")
+        yield content[at + 12 : at + 12 + length]
+        at += 16 + length
+
+
+def test_broken_line_is_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"stage": 0}\n[1]\n')
+    with pytest.raises(InputError, match="line 2"):
+        read_rows(path)
+    assert read_rows(tmp_path / "absent") == []
+
+
+def test_write_json_turns_what_json_lacks_into_null(tmp_path):
+    path = tmp_path / "deep" / "results.json"
+    write_json(path, {"a": np.array([1.0, np.inf]), "b": (np.int64(2),), "c": tmp_path})
+    assert json.loads(path.read_text()) == {
+        "a": [1.0, None],
+        "b": [2],
+        "c": str(tmp_path),
+    }
+    assert [file.name for file in path.parent.iterdir()] == ["results.json"]
+
+
+def test_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "results.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"new": object()})
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "\ud800")
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_finite_leaves_text_and_none_alone():
+    assert finite({"a": None, "b": "nan", "c": True}) == {
+        "a": None,
+        "b": "nan",
+        "c": True,
+    }
