@@ -1,54 +1,89 @@
 """What `train --check` tells: counts, steps, parameters and memory, nothing compiled."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from ckda_jax import trees
+from ckda_jax import build, trees
 from ckda_jax.engine.optim import GROUPS
-from ckda_jax.engine.run import Run
+from ckda_jax.engine.stage import Stage
 from ckda_jax.structs import MODALITIES, Tree
 
-WRITTEN = "config.json lineage.json metrics.jsonl results.json report.html checkpoints/"
+WRITTEN = (
+    "config.json lineage.json metrics.jsonl tensorboard/ checkpoints/ results.json "
+    "examples/ report.html"
+)
 GIB = 2**30
 
 
-def report(config: ConfigDict, run: Run, workdir: Path, console: Console) -> None:
-    """Print what a run would learn, take and write."""
-    for stage in run.stages:
-        per_modality = np.bincount(stage.records.modality, minlength=len(MODALITIES))
-        counts = ", ".join(
-            f"{count} {name}"
-            for name, count in zip(MODALITIES, per_modality, strict=True)
-        )
-        console.print(
-            f"stage {stage.index + 1}  {stage.name}: {stage.classes} identities, "
-            f"{counts} images, {stage.epochs} epochs x {stage.steps_per_epoch} steps"
-        )
-    for dataset in run.datasets:
-        for protocol in dataset.protocols.values():
-            console.print(
-                f"evaluated  {dataset.name} {protocol.name}: "
-                f"{len(protocol.query)} queries, {len(protocol.gallery)} gallery images"
-            )
-    params = run.origin.variables["params"]
-    groups = trees.label(params, GROUPS)
-    for group in dict.fromkeys(name for _, name in GROUPS):
-        member = trees.named_leaves(groups)
-        leaves = trees.named_leaves(params)
-        size = sum(leaf.size for name, leaf in leaves.items() if member[name] == group)
-        console.print(f"parameters  {group}: {size:,}")
+def report(
+    config: ConfigDict, draft: build.Draft, variables: Tree, workdir: Path
+) -> list[str]:
+    """Say what a run would learn, take and write, a line each.
+
+    Args:
+        config: of the run.
+        draft: of the run.
+        variables: of the run's shapes.
+        workdir: the run directory.
+    """
+    params = variables["params"]
+    return [
+        *(_stage_line(stage) for stage in draft.stages),
+        *_protocol_lines(draft),
+        *_parameter_lines(params),
+        _memory_line(config, params),
+        f"weights  {config.init.weights or 'random'}",
+        *([f"would draw  {workdir}/world"] if config.data.synthetic.enabled else []),
+        f"would write  {workdir}/  {WRITTEN}",
+    ]
+
+
+def print_report(lines: list[str], console: Console) -> None:
+    """Print the lines of a report."""
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _stage_line(stage: Stage) -> str:
+    per_modality = np.bincount(stage.records.modality, minlength=len(MODALITIES))
+    counts = ", ".join(
+        f"{count} {name}" for name, count in zip(MODALITIES, per_modality, strict=True)
+    )
+    return (
+        f"stage {stage.index + 1}  {stage.name}: {stage.classes} identities, "
+        f"{counts} images, {stage.epochs} epochs x {stage.steps_per_epoch} steps"
+    )
+
+
+def _protocol_lines(draft: build.Draft) -> list[str]:
+    return [
+        f"evaluated  {dataset.name} {protocol.name}: "
+        f"{len(protocol.query)} queries, {len(protocol.gallery)} gallery images"
+        for dataset in draft.datasets
+        for protocol in dataset.protocols.values()
+    ]
+
+
+def _parameter_lines(params: Tree) -> list[str]:
+    leaves, member = trees.named_leaves(params), trees.label(params, GROUPS)
+    groups = trees.named_leaves(member)
+    return [
+        f"parameters  {group}: "
+        f"{sum(leaf.size for name, leaf in leaves.items() if groups[name] == group):,}"
+        for group in dict.fromkeys(name for _, name in GROUPS)
+    ]
+
+
+def _memory_line(config: ConfigDict, params: Tree) -> str:
     state, activations = estimate(config, params)
-    console.print(
+    return (
         f"memory  about {(state + activations) / GIB:.2f} GiB: weights, gradients, "
         f"moments and teacher {state / GIB:.2f}, activations {activations / GIB:.2f}"
     )
-    console.print(f"weights  {config.init.weights or 'random'}")
-    if config.data.synthetic.enabled:
-        console.print(f"would draw  {workdir}/world")
-    console.print(f"would write  {workdir}/  {WRITTEN}")
 
 
 def estimate(config: ConfigDict, params: Tree) -> tuple[int, int]:
@@ -59,14 +94,9 @@ def estimate(config: ConfigDict, params: Tree) -> tuple[int, int]:
     """
     weights = sum(leaf.nbytes for leaf in trees.named_leaves(params).values())
     size = config.model
-    if size.stem == "conv":
-        tokens = np.prod([side // 16 for side in size.image_size])
-    else:
-        tokens = np.prod(
-            [(s - size.patch_size) // size.stride + 1 for s in size.image_size]
-        )
+    tokens = math.prod(build.grid(config))
     kept = (8 + 2 * size.mlp_ratio) * size.width + 2 * size.heads * tokens
     kept = size.width if size.remat else kept
-    images = config.train.identities * config.train.images * len(MODALITIES)
+    images = build.images_per_step(config)
     width = 4 if size.dtype == "float32" else 2
     return 5 * weights, int(images * tokens * size.depth * kept * width)

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     build.use_compile_cache(config.compile_cache)
     lineage = workdir.read_lineage(args.workdir)
     cluster = distributed.Cluster.of_all_devices()
-    checkpoints = Checkpoints(args.workdir / origin.CHECKPOINTS)
+    checkpoints = Checkpoints(args.workdir / origin.CHECKPOINTS, writes=False)
     index = chosen(checkpoints.stages(), args.stage, args.workdir)
     run = build.assemble(config, args.workdir, cluster, lineage)
     snapshot = lifelong.restore(checkpoints, index, run.origin)

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write a value as JSON, whole or not at all; numbers that are not finite as null."""
+    """Write a value as JSON, whole or not at all; what is not finite becomes null."""
     write_text(path, json.dumps(finite(value), indent=1) + "\n")
 
 

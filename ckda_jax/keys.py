@@ -29,6 +29,6 @@ def at_stage(key: Key[Array, ""], stage: Scalar) -> Key[Array, ""]:
 def at_step(key: Key[Array, ""], *, stage: Scalar, step: Scalar) -> Key[Array, ""]:
     """Derive the key of one step of one stage from the run key.
 
-    A function of its arguments alone, so a resumed run draws what an unbroken one draws.
+    A function of its arguments alone, so a resumed run draws what an unbroken one does.
     """
     return jax.random.fold_in(stream(at_stage(key, stage), "step"), step)

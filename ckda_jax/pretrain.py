@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -35,7 +36,7 @@ from ckda_jax.models.plain import PlainModel
 from ckda_jax.models.vit import ViT
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import Writer
-from ckda_jax.structs import Tree
+from ckda_jax.structs import InputError, Tree
 
 BACKBONE = "backbone.npz"
 
@@ -58,11 +59,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args, config = config_lib.parse(parser(), argv)
+    check(config)
     build.use_compile_cache(config.compile_cache)
-    workdir.check(args.workdir, config, None)
+    workdir.check(args.workdir, config, origin.Lineage())
     console = Console(highlight=False)
-    run = assemble(config, args.workdir, console)
-    workdir.claim(args.workdir, config, None)
+    with workdir.untouched_if_refused(args.workdir):
+        run = assemble(config, args.workdir, console)
+    workdir.claim(args.workdir, config, origin.Lineage())
     trained = train(config, run, console)
     path = run.workdir / BACKBONE
     digest = pretraining.export(path, trained.variables, build.grid(config))
@@ -70,12 +73,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         "held out": pretraining.score(run, trained),
         "sites": score_sites(config, run.workdir, path),
     }
-    command = f"python -m ckda_jax.pretrain --config {args.config}"
-    facts = {**describe(config, run, command), "scores": scores}
+    facts = {**describe(args.config, config, run), "scores": scores}
     pretraining.write_sidecar(path, digest, facts)
     report(scores, console)
     console.print(f"backbone: {path}")
     return 0
+
+
+def check(config: ConfigDict) -> None:
+    """Refuse a config that cannot work, before anything is drawn.
+
+    Raises:
+        InputError: a file that is not for pretraining, a value out of its range, or
+            fewer people than a batch needs.
+    """
+    if "crowd" not in config:
+        raise InputError(
+            "the config has no keys config.crowd.*; give configs/pretrain.py or a file "
+            "that imports it"
+        )
+    build.check_limits(config)
+    if config.crowd.identities < config.train.identities:
+        raise InputError(
+            f"config.crowd.identities={config.crowd.identities} cannot fill batches of "
+            f"config.train.identities={config.train.identities}; change one of them"
+        )
 
 
 def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
@@ -100,18 +122,20 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
     )
     (stage,) = plan([(learned,)], pace)
     stream(config, stage).close()
+    plain = model(config, stage.classes)
     learns = Learner(
-        model=model(config, stage.classes),
-        method=build.method(config, stage.classes),
+        model=plain,
+        method=pretraining.supervised(**config.contrastive),
         optimiser=build.optimiser(config),
         prepare=build.augment(config),
     )
-    start = Snapshot(
-        variables=initial(config, learns.model), memory=None, stage=jnp.int32(START)
-    )
+    key = jax.random.key(config.seed)
+    made = initial(plain, keys.stream(key, "init"))
+    memory = learns.method.init(keys.stream(key, "memory"), made)
+    start = Snapshot(variables=made, memory=memory, stage=jnp.int32(START))
     return Run(
         workdir=folder,
-        key=jax.random.key(config.seed),
+        key=key,
         stages=(stage,),
         datasets=(learned,),
         learner=learns,
@@ -174,10 +198,9 @@ def model(config: ConfigDict, classes: int) -> PlainModel:
     return PlainModel(classes, ViT(image_size=size, modalities=1, **settings))
 
 
-def initial(config: ConfigDict, plain: PlainModel) -> Tree:
+def initial(plain: PlainModel, key: Key[Array, ""]) -> Tree:
     """Draw the weights that training starts from."""
-    key = keys.stream(jax.random.key(config.seed), "init")
-    images = jnp.zeros((1, 1, *config.model.image_size, 3))
+    images = jnp.zeros((1, 1, *plain.backbone.image_size, 3))
     return jax.jit(plain.init)(key, images)
 
 
@@ -218,15 +241,17 @@ def score_sites(config: ConfigDict, folder: Path, backbone: Path) -> Scores:
     sites.seed = 0
     sites.stages = synthetic.NAMES
     sites.init.weights = str(backbone)
+    sites.train.identities = 2  # no batch is drawn: any world is large enough
     run = build.assemble(sites, folder, distributed.Cluster.of_all_devices())
     return pretraining.score(run, run.origin)
 
 
-def describe(config: ConfigDict, run: Run, command: str) -> dict[str, Any]:
+def describe(file: str, config: ConfigDict, run: Run) -> dict[str, Any]:
     """List what the numbers of a sidecar were made with."""
     (stage,) = run.stages
     return {
-        "command": command,
+        "command": f"python -m ckda_jax.pretrain --config {file} --workdir DIR",
+        "changes": config_lib.difference(config_lib.load(file), config),
         "seed": config.seed,
         "crowd": config.crowd.to_dict(),
         "steps": stage.steps,

@@ -2,10 +2,14 @@
 
 Shape letters, everywhere in this package:
 
-    m  modality (0 visible, 1 infrared, further ones later)    b  rows of one modality in a batch
-    h w c  image height, width, channels                       n  tokens or patches
-    d  width (channels of a token or an embedding)              k  identities (prototypes, classes)
-    q g  query and gallery                                      s  stages
+    m      modality: 0 visible, 1 infrared, further ones later
+    b      rows of one modality in a batch
+    h w c  image height, width, channels
+    n      tokens or patches
+    d      width: channels of a token or an embedding
+    k      identities: prototypes or classes
+    q g    query and gallery
+    s      stages
 """
 
 import dataclasses
@@ -29,14 +33,15 @@ Tree = Any
 # Fields of pytrees are not annotated with shapes: trees of other things than arrays
 # (shapes, shardings, names) are made of the same classes.
 class Batch(struct.PyTreeNode):
-    """One training batch; rows at the same position share the identity in every modality.
+    """One training batch; rows at the same position share the identity.
 
     Attributes:
         images: `[m, b, h, w, 3]` uint8 as read, or float once augmented and normalised.
         labels: `[m, b]` int32, row of the classifier that belongs to the identity.
         example: `[m, b]` int32, row of the stage's table of training images.
-        present: `[m]` bool, false where the stage has no image of that modality: its rows
-            are zeros, enter no statistic and no loss, and its parameters stand still.
+        present: `[m]` bool, false where the stage has no image of that modality: its
+            rows are zeros, enter no statistic and no loss, and its parameters stand
+            still.
     """
 
     images: Any
@@ -49,7 +54,7 @@ class Outputs(struct.PyTreeNode):
     """Everything the model computed on the way to the embedding.
 
     Attributes:
-        prompt: `[m, b, h, w, 3]`, `common_prompt + specific_prompt`, added to the input.
+        prompt: `[m, b, h, w, 3]`, both prompts' sum, added to the input.
         common_prompt: `[m, b, h, w, 3]`, the modality-common prompt.
         specific_prompt: `[m, b, h, w, 3]`, the modality-specific prompt.
         patches: `[m, b, n, d]`, patch tokens after the last norm.
@@ -70,7 +75,7 @@ class Outputs(struct.PyTreeNode):
 
 
 class StageInfo(struct.PyTreeNode):
-    """What a compiled step may know of the stage it serves; traced, so a run compiles once.
+    """What a compiled step may know of the stage it serves; all of it is traced.
 
     Attributes:
         index: `[]` int32, 0-based position of the stage.
@@ -127,8 +132,8 @@ class Records:
 
     def take(self, rows: np.ndarray) -> "Records":
         """Return the rows picked by an index array or a boolean mask."""
-        columns = {f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)}
-        return Records(**columns)
+        names = [field.name for field in dataclasses.fields(self)]
+        return Records(**{name: getattr(self, name)[rows] for name in names})
 
 
 def concatenate_records(tables: "list[Records] | tuple[Records, ...]") -> Records:
@@ -141,7 +146,8 @@ def concatenate_records(tables: "list[Records] | tuple[Records, ...]") -> Record
 
 
 class InputError(ValueError):
-    """A user's input cannot be used; the message names the value, the cause and the remedy.
+    """A user's input cannot be used; the message names value, cause and remedy.
 
-    Entry points print the message as one line (a tree may follow) and exit with status 2.
+    Entry points print the message as one line (a tree may follow) and exit with status
+    2.
     """

@@ -59,12 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     cluster = distributed.Cluster.of_all_devices()
     if args.check:
         with tempfile.TemporaryDirectory() as scratch:
-            run = build.assemble(config, Path(scratch), cluster, lineage)
-            check.report(config, run, args.workdir, Console(highlight=False))
+            draft = build.draft(config, Path(scratch), cluster, lineage)
+            made = build.try_start(config, draft, before)
+            lines = check.report(config, draft, made, args.workdir)
+        check.print_report(lines, Console(highlight=False, quiet=not cluster.is_main))
         return 0
-    run = build.assemble(config, args.workdir, cluster, lineage)
-    if before is not None:
-        run = build.extend(run, before)
+    with workdir.untouched_if_refused(args.workdir):
+        run = build.assemble(config, args.workdir, cluster, lineage)
+        run = run if before is None else build.extend(run, before)
     if cluster.is_main:
         workdir.claim(args.workdir, config, lineage)
     train(config, run, before)

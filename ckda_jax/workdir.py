@@ -1,10 +1,13 @@
 """The run directory as an entry point meets it: new, to be continued, or refused."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -36,9 +39,7 @@ def check(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
     old = config_lib.from_json(workdir / CONFIG)
     lines = config_lib.difference(old, config)
     lines = [line for line in lines if not FREE.fullmatch(line.split(":")[0])]
-    source, wanted = read_lineage(workdir).init_from, lineage.init_from
-    if source != wanted:
-        lines.append(f"--init-from: {source or 'none'} -> {wanted or 'none'}")
+    lines += _lineage_difference(read_lineage(workdir), lineage)
     if lines:
         listed = "\n  ".join(lines)
         raise InputError(
@@ -49,14 +50,55 @@ def check(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
 
 def claim(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
     """Write down what the run is, so that running it again goes on with it."""
-    write_text(workdir / CONFIG, config_lib.to_json(config))
+    # The config last: where it is, a run is, so the rest must be there already.
     write_json(workdir / LINEAGE, dataclasses.asdict(lineage))
+    write_text(workdir / CONFIG, config_lib.to_json(config))
 
 
 def read_lineage(workdir: Path) -> Lineage:
-    """Read what the run of a directory goes on from."""
+    """Read what the run of a directory goes on from.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     path = workdir / LINEAGE
-    return Lineage(**json.loads(path.read_text())) if path.exists() else Lineage()
+    if not path.exists():
+        return Lineage()
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Lineage(**{**values, "learned": tuple(values["learned"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); restore the file or start a new run"
+        ) from error
+
+
+@contextlib.contextmanager
+def untouched_if_refused(workdir: Path) -> Iterator[None]:
+    """Take away what was written into a run directory when an InputError is raised."""
+    before = set(workdir.iterdir()) if workdir.is_dir() else set()
+    absent = [path for path in (workdir, *workdir.parents) if not path.exists()]
+    try:
+        yield
+    except InputError:
+        for path in set(workdir.glob("*")) - before:
+            shutil.rmtree(path, ignore_errors=True)
+        for path in absent:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _lineage_difference(old: Lineage, new: Lineage) -> list[str]:
+    """Say how the runs differ that two runs go on from."""
+    if old.init_from != new.init_from:
+        return [f"--init-from: {old.init_from or 'none'} -> {new.init_from or 'none'}"]
+    left, right = dataclasses.asdict(old), dataclasses.asdict(new)
+    return [
+        f"{name} of {old.init_from}: {left[name]} -> {right[name]}"
+        for name in left
+        if left[name] != right[name]
+    ]
 
 
 def _check_writable(workdir: Path) -> None:

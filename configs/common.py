@@ -16,13 +16,9 @@ def get_config() -> ConfigDict:
     config.joint = False  # put all datasets into one stage: the upper bound
     config.eval_only = ()  # datasets that are evaluated and never trained on
     config.eval_every = 0  # epochs between evaluations inside a stage; 0: at its end
-    config.carry_classifier = (
-        "never"  # never | equal_count: start from the last stage's
-    )
+    config.carry_classifier = "never"  # never | equal_count: from the last stage
     config.method = "ckda"  # name in ckda_jax.methods.METHODS
-    config.compile_cache = (
-        "auto"  # folder of compiled steps; auto: user cache; "": none
-    )
+    config.compile_cache = "auto"  # folder of compiled steps; "": none
 
     config.data = data = ConfigDict()
     data.roots = ConfigDict()
@@ -71,13 +67,9 @@ def get_config() -> ConfigDict:
     norm.eval_statistics = "running"  # running | instance: common prompt at test time
 
     config.init = init = ConfigDict()
-    init.weights = (
-        ""  # backbone file, .safetensors or .npz; asset:NAME; hub:ID; "": random
-    )
+    init.weights = ""  # .safetensors, .npz or .pth file, asset:NAME, hub:ID; "": random
     init.allow_missing = ""  # regex of model entries that the file may lack
-    init.allow_extra = (
-        r"head(_dist)?\..*|pre_logits\..*|dist_token"  # ignored in the file
-    )
+    init.allow_extra = r"head(_dist)?\..*|pre_logits\..*|dist_token"  # ignored
 
     config.train = train = ConfigDict()
     train.identities = 8  # identities in a batch
@@ -114,9 +106,7 @@ def get_config() -> ConfigDict:
     triplet.weight = 1.0  # of the batch-hard triplet loss
     triplet.margin = 0.1  # of every triplet loss
     triplet.normalize = False  # compare unit features; from random weights: True
-    triplet.start_epoch = (
-        1  # first epoch with triplet losses; from random weights: later
-    )
+    triplet.start_epoch = 1  # first epoch with triplets; from random weights: later
     config.contrastive = contrastive = ConfigDict()
     contrastive.weight = 0.0  # of a supervised contrastive term; from random weights: 1
     contrastive.temperature = 0.1  # divides its cosine similarities
@@ -139,9 +129,7 @@ def get_config() -> ConfigDict:
     merge.old_weight = 0.7  # weight of the previous model at a stage's end
 
     config.eval = evaluation = ConfigDict()
-    evaluation.modality = (
-        "own"  # own | swapped, or DATASET:swapped: prompts used at test
-    )
+    evaluation.modality = "own"  # own | swapped, or DATASET:swapped: prompts at test
     evaluation.before = True  # also score the starting weights, as stage 0
     evaluation.unseen = True  # also score datasets that are learned later
     evaluation.batch = 128  # images per evaluation batch
@@ -149,7 +137,7 @@ def get_config() -> ConfigDict:
     config.report = report = ConfigDict()
     report.images = True  # False: identities and cameras instead of licensed images
     report.queries = 4  # queries shown per dataset
-    return config
+    return config.lock()
 
 
 def ckda(config: ConfigDict) -> ConfigDict:

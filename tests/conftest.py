@@ -22,6 +22,8 @@ def pytest_configure() -> None:
     jax.config.update("jax_num_cpu_devices", 2)
     # A silent broadcast between ranks has hidden too many wrong losses.
     jax.config.update("jax_numpy_rank_promotion", "raise")
+    # Tests compile far more than they compute.
+    jax.config.update("jax_disable_most_optimizations", True)
     _cache_compilations()
 
 
@@ -64,3 +66,19 @@ def golden():
             return dict(file)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory) -> dict[str, Path]:
+    """Draw the four datasets; their roots. Not to be changed: other tests read them."""
+    from tests import runs
+
+    return runs.draw_world(tmp_path_factory.mktemp("drawn") / "world")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, world) -> Path:
+    """Take a tiny run of two stages to its end; its directory, not to be changed."""
+    from tests import runs
+
+    return runs.take(tmp_path_factory.mktemp("finished") / "run", world)

@@ -13,8 +13,8 @@ PACKAGE = "ckda_jax"
 LAYERS = {
     0: {"structs", "files", "keys", "trees"},
     1: {"losses", "models", "data", "retrieval"},
-    2: {"methods", "reporting"},
-    3: {"engine"},
+    2: {"methods"},
+    3: {"engine", "reporting"},
     4: {"build", "check", "config", "engine.lifelong", "workdir"},
     5: {
         *{"train", "eval", "embed", "search", "pretrain", "cost", "compare"},

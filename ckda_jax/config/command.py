@@ -1,10 +1,14 @@
 """The command line of an entry point: configuration in, exit status out."""
 
 import argparse
+import contextlib
 import functools
+import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -76,14 +80,18 @@ def main_guard(
     """Make an entry point's `main(argv)` end with a status instead of a traceback.
 
     Returns:
-        A function that returns 0, or what `main` returns; 2 after an `InputError`, its
-        message on stderr; 130 when interrupted; 141 when the reader of stdout has gone.
+        A function that returns 0, or what `main` returns; 2 after an `InputError` and 1
+        after an `OSError` (a full disk), the message on stderr; 130 when interrupted,
+        143 when asked to terminate; 141 when the reader of stdout has gone.
     """
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
+        # Orbax tells its users' developers what it does, by warnings.
+        logging.getLogger("absl").setLevel(logging.ERROR)
         try:
-            status = main(argv) or 0
+            with _terminable():
+                status = main(argv) or 0
             sys.stdout.flush()
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -91,13 +99,40 @@ def main_guard(
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
+        except _Terminated:
+            print("terminated", file=sys.stderr)
+            return 143
         except BrokenPipeError:
             # Python flushes stdout once more at exit; let it do so into nothing.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
         return status
 
     return guarded
+
+
+class _Terminated(BaseException):
+    """The process was asked to end."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise on SIGTERM as Python does on Ctrl-C, so that files and workers are closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _asked_file(words: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from ckda_jax.structs import VISIBLE, InputError, Records
 NAME = "crowd"
 RECORD = "crowd.json"
 CHAIN = "lanczos"
-"""Resize chain; the images are drawn at the model's size, so it leaves them as they are."""
+"""Resize chain; images drawn at the model's size are left as they are."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,8 +87,8 @@ def write_crowd(
             draft.replace(root)
         except OSError as error:
             raise InputError(
-                f"cannot draw a crowd into {root}: {error}; choose a folder that can be "
-                "written and has room"
+                f"cannot draw a crowd into {root}: {error}; choose a folder that can "
+                "be written and has room"
             ) from error
     return _dataset(root, size)
 
@@ -103,8 +103,8 @@ def _complete(root: Path, size: CrowdSize) -> bool:
         found = None
     if found != dataclasses.asdict(size):
         raise InputError(
-            f"{root} holds something other than the crowd asked for ({found}); remove it "
-            "or choose another folder"
+            f"{root} holds something other than the crowd asked for ({found}); remove "
+            "it or choose another folder"
         )
     return True
 

@@ -1,6 +1,8 @@
 """Checkpoints of a run: one for good at each stage's end, the newest few inside a stage."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -31,19 +33,19 @@ class Checkpoints:
     batch stream. Each checkpoint appears whole or not at all.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 2) -> None:
-        """Open or create the folder; keep the newest `keep` states inside a stage."""
+    def __init__(self, folder: Path, *, keep: int = 2, writes: bool = True) -> None:
+        """Open the folder.
+
+        Args:
+            folder: made when absent, unless it is only read.
+            keep: how many states inside a stage to keep, the newest.
+            writes: False to read only, which changes nothing on disk.
+        """
         folder = folder.absolute()
-        self._steps = ocp.CheckpointManager(
-            folder / "steps",
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, enable_async_checkpointing=False
-            ),
-        )
-        self._stages = ocp.CheckpointManager(
-            folder / "stages",
-            options=ocp.CheckpointManagerOptions(enable_async_checkpointing=False),
-            item_handlers=ocp.StandardCheckpointHandler(),
+        self._folder = folder
+        self._steps = _manager(folder / "steps", writes, max_to_keep=keep)
+        self._stages = _manager(
+            folder / "stages", writes, handler=ocp.StandardCheckpointHandler()
         )
 
     def latest_position(self) -> Position | None:
@@ -55,12 +57,13 @@ class Checkpoints:
         self, position: Position, state: TrainState, stream: dict[str, object]
     ) -> None:
         """Save a training state and the JSON state of its batch stream."""
-        self._steps.save(
-            position.stage * STEPS_PER_STAGE + position.step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), stream=ocp.args.JsonSave(stream)
-            ),
-        )
+        with self._named_errors():
+            self._steps.save(
+                position.stage * STEPS_PER_STAGE + position.step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), stream=ocp.args.JsonSave(stream)
+                ),
+            )
 
     def restore_step(
         self, position: Position, like: TrainState
@@ -82,7 +85,8 @@ class Checkpoints:
     def save_stage(self, stage: int, variables: Tree, memory: Tree) -> None:
         """Save what a stage leaves behind; saving it again is an error."""
         tree = {"variables": variables, "memory": memory}
-        self._stages.save(stage, args=ocp.args.StandardSave(tree))
+        with self._named_errors():
+            self._stages.save(stage, args=ocp.args.StandardSave(tree))
 
     def restore_stage(
         self, stage: int, *, variables: Tree, memory: Tree
@@ -102,6 +106,43 @@ class Checkpoints:
         """Finish writing."""
         self._steps.close()
         self._stages.close()
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Raise what a file system refuses as an OSError that names the folder."""
+        try:
+            yield
+        # TensorStore raises ValueError for what the file system refuses.
+        except (OSError, ValueError) as error:
+            cause = " ".join(str(error).split())
+            raise OSError(
+                f"{self._folder}: cannot be written ({cause}); make room or give "
+                "another --workdir, then run the same command again"
+            ) from error
+
+
+def _manager(
+    folder: Path,
+    writes: bool,
+    *,
+    max_to_keep: int | None = None,
+    handler: ocp.StandardCheckpointHandler | None = None,
+) -> ocp.CheckpointManager:
+    """Open a folder of checkpoints; to write, remove what a killed run left unfinished."""
+    if writes:
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=max_to_keep,
+            cleanup_tmp_directories=True,
+            enable_async_checkpointing=False,
+        )
+    else:
+        options = ocp.CheckpointManagerOptions(
+            save_interval_steps=0,
+            create=False,
+            read_only=True,
+            enable_async_checkpointing=False,
+        )
+    return ocp.CheckpointManager(folder, options=options, item_handlers=handler)
 
 
 def _abstract(tree: Tree) -> Tree:

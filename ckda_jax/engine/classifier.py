@@ -14,13 +14,14 @@ def fresh_slice(
 ) -> Tree:
     """Initialise a stage's slice of the classifier; leave the other slices alone.
 
-    What is drawn depends on the key and the slice's size alone, not on the classifier's,
-    so that a run and its extension learn from the same start.
+    What is drawn depends on the key and the slice's size alone, not on the
+    classifier's, so that a run and its extension learn from the same start.
 
     Args:
         params: all parameters, `classifier/kernel [d, k]` among them.
         stage: the stage that begins.
-        carried: the previous stage, to start from its slice if it is as long; None never.
+        carried: the previous stage, to start from its slice if it is as long; None:
+            always start afresh.
         key: of the draw.
     """
     kernel = params["classifier"]["kernel"]

@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -62,9 +63,11 @@ class Cluster:
         return jax.process_index() == 0
 
     def replicated(self) -> NamedSharding:
+        """Lay an array out whole on every device."""
         return NamedSharding(self.mesh, PartitionSpec())
 
     def over_data(self, axis: int) -> NamedSharding:
+        """Share an array's `axis` out over the devices."""
         return NamedSharding(self.mesh, PartitionSpec(*[None] * axis, "data"))
 
     def check_rows(self, rows: int, what: str) -> None:
@@ -93,7 +96,12 @@ class Cluster:
         sharding = self.replicated()
         if jax.process_count() == 1:
             return jax.device_put(tree, sharding)
-        return jax.tree.map(
-            lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
-            tree,
-        )
+
+        def place(array: Any) -> jax.Array:
+            if jnp.issubdtype(getattr(array, "dtype", None), jax.dtypes.prng_key):
+                data = place(jax.random.key_data(array))
+                return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
+            array = np.asarray(array)
+            return jax.make_array_from_process_local_data(sharding, array)
+
+        return jax.tree.map(place, tree)

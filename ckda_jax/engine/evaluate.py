@@ -59,7 +59,7 @@ class Ranking:
                     "distance": float(self.distances[row, place]),
                     "correct": bool(gallery.identity[place] == query.identity[row]),
                 }
-                for place in places
+                for place in places.tolist()
             ]
             lists.append({"query": _describe(query, row), "gallery": shown})
         return lists
@@ -167,10 +167,11 @@ def per_dataset(value: str, name: str, default: str) -> str:
 def check_per_dataset(key: str, value: str, choices: tuple[str, ...]) -> None:
     """Refuse a value of such an option that is none of the choices, for any dataset."""
     for item in value.split(","):
-        if item.rsplit(":", 1)[-1] not in choices:
+        name, colon, choice = item.rpartition(":")
+        if choice not in choices or (":" in value) != bool(colon and name):
             raise InputError(
-                f"{key}={value!r}: {item!r} is none of {', '.join(choices)} "
-                f"(or DATASET:{choices[-1]})"
+                f"{key}={value!r}: {item!r} is none of {', '.join(choices)}, nor "
+                f"DATASET:{choices[-1]}"
             )
 
 

@@ -241,7 +241,7 @@ def evaluate(
         ranking = this.evaluator.rank(snapshot, dataset, protocol)
         row = {**where, "seen": seen, **ranking.scores()}
         desk.progress.note(evaluation_line(row))
-        if last and desk.results.writes:
+        if last and this.examples and desk.results.writes:
             few = Few(this.examples, this.workdir / EXAMPLES)
             this.evaluator.write_examples(snapshot, dataset, ranking, few)
         desk.results.add(row)

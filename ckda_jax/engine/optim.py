@@ -1,4 +1,4 @@
-"""The optimiser: AdamW in groups chosen by ordered regex, one learning rate per epoch."""
+"""The optimiser: AdamW in groups chosen by regex, one learning rate per epoch."""
 
 import dataclasses
 
@@ -28,8 +28,8 @@ PER_CLASS = r"classifier/kernel"
 class Schedule:
     """Learning rate of a group in each epoch, 1-based.
 
-    Warm-up rises linearly from `lr_min`; the cosine that follows is not shifted by it, as
-    in the released code, and the last epoch runs at `lr_min`.
+    Warm-up rises linearly from `lr_min`; the cosine that follows is not shifted by it,
+    as in the released code, and the last epoch runs at `lr_min`.
 
     Attributes:
         lr: base learning rate of the group.
@@ -94,7 +94,7 @@ class Optimiser:
     def transform(self, params: Tree) -> optax.GradientTransformationExtraArgs:
         """Build the transformation for a tree of parameters.
 
-        Its `update` takes the 1-based epoch: `update(grads, state, params, epoch=epoch)`.
+        Its `update` takes the 1-based epoch: `update(grads, state, params, epoch=1)`.
         """
         groups = {name: self._adamw(s) for name, s in self.schedules().items()}
         transform = optax.partition(
@@ -124,10 +124,10 @@ def scale_by_epoch(schedule: Schedule) -> optax.GradientTransformationExtraArgs:
         return optax.EmptyState()
 
     def update(
-        updates: Tree, state: optax.EmptyState, params: Tree = None, *, epoch: Array
-    ) -> tuple[Tree, optax.EmptyState]:
+        updates: Tree, state: Tree, params: Tree = None, **extra: Array
+    ) -> tuple[Tree, Tree]:
         del params
-        lr = schedule(epoch)
+        lr = schedule(extra["epoch"])
         scaled = jax.tree.map(lambda u: -lr.astype(u.dtype) * u, updates)
         return scaled, state
 

@@ -1,7 +1,6 @@
 """The origin of a run: fresh weights, or what another run's last stage left behind."""
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import numpy as np
 
 from ckda_jax import trees
 from ckda_jax.engine.checkpoint import Checkpoints
+from ckda_jax.engine.results import FILE as RESULTS
+from ckda_jax.engine.results import read as read_results
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.structs import InputError, Tree
 
@@ -87,10 +88,10 @@ class Origin:
 
 
 def read(workdir: Path) -> Origin:
-    """Read what the last finished stage of a run left behind.
+    """Read what the last stage of a finished run left behind.
 
     Raises:
-        InputError: no run, or none of its stages is finished.
+        InputError: no run, or its last stage is not finished.
     """
     folder = workdir / CHECKPOINTS
     if not folder.is_dir():
@@ -98,20 +99,22 @@ def read(workdir: Path) -> Origin:
             f"{workdir} holds no run to start from (no {CHECKPOINTS}/ in it); give the "
             "--workdir of a finished run"
         )
-    checkpoints = Checkpoints(folder)
-    finished = checkpoints.stages()
-    if not finished:
+    results = read_results(workdir / RESULTS)
+    checkpoints = Checkpoints(folder, writes=False)
+    finished, last = checkpoints.stages(), len(results["stages"]) - 1
+    if last not in finished:
         raise InputError(
-            f"{workdir}: none of its stages is finished; let that run end first"
+            f"{workdir}: stage {last + 1}, its last one, is not finished; let that run "
+            "end first"
         )
-    saved = checkpoints.restore_as_saved(finished[-1])
+    saved = checkpoints.restore_as_saved(last)
     checkpoints.close()
     return Origin(
         workdir=workdir,
-        stage=finished[-1],
+        stage=last,
         variables=saved["variables"],
         memory=saved["memory"],
-        results=json.loads((workdir / "results.json").read_text()),
+        results=results,
     )
 
 
@@ -125,7 +128,7 @@ def _fit(old: Tree, new: Tree, what: str, *, pad: bool = False) -> Tree:
             f"{', '.join(differing[:3])}; use that run's model and method"
         )
 
-    def fit(name: str, value: jax.Array) -> jax.Array:
+    def fit(name: str, value: Any) -> Any:
         array = np.asarray(old_leaves[name])
         if not pad and trees.matches(name, CLASSIFIER):
             return value

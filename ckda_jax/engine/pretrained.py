@@ -9,6 +9,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,13 +31,13 @@ def load_backbone(
 ) -> Tree:
     """Fill a model's variables from pretrained weights.
 
-    A vision transformer (timm's names, or a backbone of this project) fills the backbone
-    alone; a checkpoint of the released CKDA code fills the whole model.
+    A vision transformer (timm's names, or a backbone of this project) fills the
+    backbone alone; a checkpoint of the released CKDA code fills the whole model.
 
     Args:
-        spec: a path ending in .safetensors, .npz or .pth; `asset:NAME`, shipped with the
-            package; or `hub:OWNER/NAME@COMMIT`, downloaded.
-        template: variables of the model; gives shapes, types and what is not in the file.
+        spec: a path ending in .safetensors, .npz or .pth; `asset:NAME`, shipped with
+            the package; or `hub:OWNER/NAME@COMMIT`, downloaded.
+        template: variables of the model; gives shapes, types and what the file lacks.
         grid: rows and columns of the model's patches.
         allow_missing: regex of entries that may be missing or misshapen.
         allow_extra: regex of entries of the file to ignore.
@@ -72,11 +73,11 @@ def locate(spec: str) -> Path:
     path = Path(spec).expanduser()
     if path.suffix not in SUFFIXES:
         raise InputError(
-            f"{spec}: weights are read from {', '.join(SUFFIXES)} files, from asset:NAME "
-            f"or from {HUB_FORM}; give one of these"
+            f"{spec}: weights are read from {', '.join(SUFFIXES)} files, from "
+            f"asset:NAME or from {HUB_FORM}; give one of these"
         )
     if not path.is_file():
-        raise InputError(f"{spec}: there is no such file; check the path of the weights")
+        raise InputError(f"{spec}: there is no such file; check config.init.weights")
     return path
 
 
@@ -86,7 +87,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: the file is damaged, or of a kind that cannot be read here.
     """
-    readers = {".safetensors": _read_safetensors, ".npz": _read_npz, ".pth": _read_pth}
+    readers = {".safetensors": _read_safetensors, ".npz": read_npz, ".pth": _read_pth}
     state = readers[path.suffix](path)
     if not state:
         raise InputError(f"{path}: holds no arrays; export the weights again")
@@ -99,12 +100,16 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
     Returns:
         The file's SHA-256 digest in hexadecimal.
     """
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **dict(arrays))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with partial.open("wb") as file:
+            # NumPy's keywords are arrays, whatever its signature also has.
+            np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return digest(path)
 
 
@@ -128,8 +133,8 @@ def _asset(name: str) -> Path:
         stated = json.loads(path.with_suffix(".json").read_text())["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
-            f"asset:{name}: {path.with_suffix('.json')} does not state the file's sha256; "
-            "install the package again"
+            f"asset:{name}: {path.with_suffix('.json')} does not state the file's "
+            "sha256; install the package again"
         ) from None
     if stated != digest(path):
         raise InputError(
@@ -144,14 +149,16 @@ def _download(spec: str, rest: str) -> Path:
     repository, _, revision = rest.partition("@")
     if not repository or not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise InputError(
-            f"{spec}: a download needs a pinned revision, not a branch; write {HUB_FORM} "
-            "with the 40 hexadecimal digits of a commit"
+            f"{spec}: a download needs a pinned revision, not a branch; write "
+            f"{HUB_FORM} with the 40 hexadecimal digits of a commit"
         )
     elsewhere = (
         f"fetch {HUB_FILE} of {repository} where there is a network and give its path"
     )
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import (  # pyright: ignore[reportMissingImports]
+            hf_hub_download,
+        )
     except ImportError:
         raise InputError(
             f"{spec}: the package huggingface_hub is not installed; pip install it, or "
@@ -177,11 +184,17 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise _damaged(path, error) from None
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of an .npz; never anything pickled.
+
+    Raises:
+        InputError: the file is damaged or holds objects.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    # A plain .npy under this name is an array, which is no context.
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from None
 
 
@@ -192,9 +205,10 @@ def _read_pth(path: Path) -> dict[str, np.ndarray]:
     except ImportError:
         npz = path.with_suffix(".npz").name
         raise InputError(
-            f"{path}: a .pth file is read by torch, which is not installed; where it is, "
-            "these two lines make an .npz to give instead:\n"
-            f'  import numpy, torch; state = torch.load("{path.name}", weights_only=True)\n'
+            f"{path}: a .pth file is read by torch, which is not installed; where it "
+            "is, these two lines make an .npz to give instead:\n"
+            "  import numpy, torch; "
+            f'state = torch.load("{path.name}", weights_only=True)\n'
             f'  numpy.savez("{npz}", **{{k: v.numpy() for k, v in state.items()}})'
         ) from None
     try:
@@ -210,7 +224,7 @@ def _read_pth(path: Path) -> dict[str, np.ndarray]:
     return {name: _to_numpy(tensor) for name, tensor in tensors.items()}
 
 
-def _to_numpy(tensor):
+def _to_numpy(tensor: Any) -> np.ndarray:
     """Convert a torch tensor; NumPy has no bfloat16, so that widens to float32."""
     wide = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
     return wide.detach().numpy()
@@ -218,4 +232,4 @@ def _to_numpy(tensor):
 
 def _damaged(path: Path, error: Exception) -> InputError:
     reason = str(error).strip().partition("\n")[0]
-    return InputError(f"{path}: cannot be read ({reason}); copy or export the file again")
+    return InputError(f"{path}: cannot be read ({reason}); copy or export it again")

@@ -9,6 +9,7 @@ import numpy as np
 
 from ckda_jax.files import write_json
 from ckda_jax.retrieval import lifelong
+from ckda_jax.structs import InputError
 
 FILE = "results.json"
 FORMAT = 1
@@ -35,8 +36,7 @@ class Results:
     @classmethod
     def open(cls, path: Path, start: dict[str, Any], *, writes: bool) -> "Results":
         """Read the file of a run that goes on, or start with some content."""
-        content = json.loads(path.read_text()) if path.exists() else start
-        return cls(path, content, writes)
+        return cls(path, read(path) if path.exists() else start, writes)
 
     def has(self, **where: Any) -> bool:
         """Whether there is an evaluation with these values (stage, epoch, dataset...)."""
@@ -57,6 +57,27 @@ class Results:
         """Write the file."""
         if self.writes:
             write_json(self.path, self.content)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read the content of a results file.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); restore it, or give the --workdir of "
+            "another run"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: holds no results of format {FORMAT}; give the --workdir of "
+            "another run"
+        )
+    return content
 
 
 def empty(

@@ -1,4 +1,4 @@
-"""The stage: one dataset of the sequence (or all of them, jointly) and its place in it."""
+"""The stage: what is learned at once, one dataset or all jointly, and its place."""
 
 import dataclasses
 from collections.abc import Sequence

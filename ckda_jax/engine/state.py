@@ -1,13 +1,15 @@
 """The two pytrees of a training step: what it changes, and what it may only read."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Int, Key
 
 from ckda_jax.structs import StageInfo, Tree
 
 
+# Fields are not annotated with shapes, for the reason given in `structs`.
 class TrainState(struct.PyTreeNode):
     """What a training step changes.
 
@@ -22,8 +24,8 @@ class TrainState(struct.PyTreeNode):
     params: Tree
     batch_stats: Tree
     opt_state: Tree
-    step: Int[Array, ""]
-    key: Key[Array, ""]
+    step: Any
+    key: Any
 
     @property
     def variables(self) -> Tree:
@@ -35,8 +37,8 @@ class Frozen(struct.PyTreeNode):
     """What a training step only reads.
 
     Attributes:
-        teacher: variables of the previous stage's model, None in the first stage. A copy:
-            the student's own buffers are donated to each step.
+        teacher: variables of the previous stage's model, None in the first stage. A
+            copy: the student's own buffers are donated to each step.
         memory: what the method carries between stages.
         stage: the stage being learned.
     """
@@ -57,9 +59,9 @@ class Snapshot(struct.PyTreeNode):
 
     variables: Tree
     memory: Tree
-    stage: Int[Array, ""]
+    stage: Any
 
 
 def copy(tree: Tree) -> Tree:
-    """Copy every array of a tree, so that donating the original leaves the copy alone."""
+    """Copy every array of a tree: a copy outlives the donation of its original."""
     return jax.tree.map(jnp.copy, tree)

@@ -1,12 +1,11 @@
 """One training step: augment, run teacher and student, differentiate, update."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jaxtyping import Array, Int, Key
@@ -98,21 +97,23 @@ class Learner:
 
 
 def init_extra(
-    modules: dict[str, Extra], key: Key[Array, ""], outputs: Outputs
+    modules: Mapping[str, Extra], key: Key[Array, ""], outputs: Outputs
 ) -> dict[str, Tree]:
     """Initialise a method's own modules from an example of the model's outputs."""
-    return {
-        name: extra.module.init(keys.stream(key, name), *extra.inputs(outputs))["params"]
-        for name, extra in modules.items()
-    }
+    made = {}
+    for name, extra in modules.items():
+        inputs = extra.inputs(outputs)
+        made[name] = extra.module.init(keys.stream(key, name), *inputs)["params"]
+    return made
 
 
 def make_step(learner: Learner) -> Step:
     """Make the training step `(state, frozen, batch) -> (state, metrics)`.
 
-    A pure function: jit it, shard it over a mesh or map it over devices. It compiles once
-    for the first stage, where `frozen.teacher` is None, and once for all later stages.
-    Metrics are scalars: `loss`, `loss/<part>`, `<part>/<metric>`, `grad_norm`, `lr`.
+    A pure function: jit it, shard it over a mesh or map it over devices. It compiles
+    once for the first stage, where `frozen.teacher` is None, and once for all later
+    stages. Metrics are scalars: `loss`, `loss/<part>`, `<part>/<metric>`, `grad_norm`,
+    `lr`.
     """
     method, optimiser = learner.method, learner.optimiser
 

@@ -1,4 +1,6 @@
-"""Alignment: hold the new model to the frozen one in the inter- and intra-modality space."""
+"""Alignment: hold the new model to the frozen one in both modality spaces."""
+
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ckda_jax.losses import distill
 from ckda_jax.methods.base import Method, Metrics, Scalar, StageEnd, StepView
 from ckda_jax.methods.reduce import per_image
-from ckda_jax.models.alignment import AlignmentEngine
+from ckda_jax.models.alignment import AlignmentEngine, Spaces
 from ckda_jax.structs import INFRARED, VISIBLE, Tree
 
 STUDENT_SPACES = ("neck", "feature")
@@ -24,11 +26,11 @@ def alignment(
 ) -> Method:
     """Align similarities to the previous stage's prototypes with the frozen model's.
 
-    `L = weight ((1 - mu) L_intra + mu L_inter)` with mu the inter weight; each term is the
-    mean over modalities, and over other modalities, of KL(teacher || student) of what
-    the engine makes of the features. The teacher's are its embeddings. Nothing in the
-    first stage. Memory: one prototype per identity and modality of the last stage, the
-    mean of its unit embeddings.
+    `L = weight ((1 - mu) L_intra + mu L_inter)` with mu the inter weight; each term is
+    the mean over modalities, and over other modalities, of KL(teacher || student) of
+    what the engine makes of the features. The teacher's are its embeddings. Nothing in
+    the first stage. Memory: one prototype per identity and modality of the last stage,
+    the mean of its unit embeddings.
 
     Args:
         engine: turns features and prototypes into distributions.
@@ -53,16 +55,20 @@ def alignment(
             "mask": jnp.zeros((modalities, capacity), bool),
         }
 
+    def spaces(features: Array, memory: Tree) -> Spaces:
+        found: Any = engine.apply({}, features, memory["prototypes"], memory["mask"])
+        return found
+
     def loss(view: StepView) -> tuple[Scalar, Metrics]:
         student = getattr(view.student, student_space)
         zero = jnp.zeros((), student.dtype)
         if view.teacher is None:
             return zero, {"intra": zero, "inter": zero}
-        known = view.memory["prototypes"], view.memory["mask"]
-        new = engine.apply({}, student, *known)
-        old = engine.apply({}, view.teacher.neck, *known)
+        new = spaces(student, view.memory)
+        old = spaces(view.teacher.neck, view.memory)
         intra = per_image(distill.kl(new.intra, old.intra), view.batch.present)
-        inter = distill.kl(new.inter, old.inter).mean(axis=1)
+        # Not a mean: where there is one modality alone, there are no others.
+        inter = distill.kl(new.inter, old.inter).sum(axis=1) / max(len(student) - 1, 1)
         inter = per_image(inter, view.batch.present)
         total = (1 - inter_weight) * intra + inter_weight * inter
         return weight * total, {"intra": intra, "inter": inter}

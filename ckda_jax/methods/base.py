@@ -1,8 +1,9 @@
 """A method is a value: functions for the moments of a lifelong run, and their sum.
 
 Nothing in the loop, the step or the checkpoint knows a method by name. A method is made
-by a constructor (see `parts`) and joined with others by `combined.combine`; every slot has a
-neutral default, and `combine(a=x, nothing=Method())` equals `combine(a=x)` bit for bit.
+by a constructor (see `parts`) and joined with others by `combined.combine`; every slot
+has a neutral default, and `combine(a=x, nothing=Method())` equals `combine(a=x)` bit
+for bit.
 """
 
 import dataclasses
@@ -179,10 +180,10 @@ class Method:
 
     Attributes:
         init: `(key, variables) -> memory`, what a run starts from.
-        begin: `(memory, variables, stage, key) -> (memory, variables)`, what a new stage
-            allocates or resets.
-        wrap: `(block call, ForwardView) -> block call`, gates, adapters or prompt tokens
-            around a block of the backbone.
+        begin: `(memory, variables, stage, key) -> (memory, variables)`, what a new
+            stage allocates or resets.
+        wrap: `(block call, ForwardView) -> block call`, gates, adapters or prompt
+            tokens around a block of the backbone.
         loss: `(StepView) -> (scalar, metrics)`.
         project: `(grads, grad_fn, StepView) -> grads`; `grad_fn(params, batch)` gives
             the gradient of the whole loss on other examples.

@@ -18,10 +18,11 @@ Parts = Mapping[str, Method]
 def combine(**parts: Method) -> Method:
     """Join methods into one.
 
-    Each part sees its own memory, key and modules only. Losses are summed, and the value
-    of each is reported as `loss/<name>`; a part's own metrics become `<name>/<metric>`.
-    The other slots run in the order of the parts, each on what the one before it left; in
-    `embed` a part's `apply` returns the embedding of the parts before it.
+    Each part sees its own memory, key and modules only. Losses are summed, and the
+    value of each is reported as `loss/<name>`; a part's own metrics become
+    `<name>/<metric>`. The other slots run in the order of the parts, each on what the
+    one before it left; in `embed` a part's `apply` returns the embedding of the parts
+    before it.
 
     >>> from ckda_jax.methods.base import Method
     >>> combine(a=Method(), b=Method()).init(None, {})

@@ -27,17 +27,12 @@ def weight_merge(*, old_weight: float = 0.7, carry_classifier: str = "never") ->
             lambda n, o: (1 - old_weight) * n + old_weight * o, variables, teacher
         )
         kernel = new
-        if carry_classifier == "equal_count" and _as_long(end):
+        previous = end.previous if carry_classifier == "equal_count" else None
+        if previous is not None and int(previous.classes) == int(end.stage.classes):
             own = (1 - old_weight) * end.stage.slice_of(new)
-            own = own + old_weight * end.previous.slice_of(old)
+            own = own + old_weight * previous.slice_of(old)
             kernel = end.stage.put_slice(new, own)
         params = {**mixed["params"], "classifier": {"kernel": kernel}}
         return {**mixed, "params": params}
 
     return Method(merge=merge)
-
-
-def _as_long(end: StageEnd) -> bool:
-    if end.previous is None:
-        return False
-    return int(end.previous.classes) == int(end.stage.classes)

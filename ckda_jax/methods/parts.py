@@ -6,7 +6,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ckda_jax.losses import distill, identity as identity_loss, metric
+from ckda_jax.losses import distill, metric
+from ckda_jax.losses import identity as identity_loss
 from ckda_jax.methods.base import Method, Metrics, Scalar, StepView
 from ckda_jax.methods.reduce import per_image, per_modality
 
@@ -60,7 +61,7 @@ class Metric:
 
 
 def triplet(settings: Metric, *, weight: float = 1.0) -> Method:
-    """Pull the hardest positive nearer than the hardest negative, over all modalities."""
+    """Pull the hardest positive nearer than the hardest negative of any modality."""
 
     def loss(view: StepView) -> tuple[Scalar, Metrics]:
         features, labels, mask = _rows(settings.features(view), view)
@@ -85,7 +86,7 @@ def contrastive(*, weight: float = 0.0, temperature: float = 0.1) -> Method:
 
 
 def centres(settings: Metric, *, weight: float = 0.5, unique: bool = True) -> Method:
-    """Bring the identity centres of the modalities together, apart from other people's."""
+    """Bring an identity's centres together, and apart from other identities'."""
     return _weighted(settings, weight, metric.centre_triplets, unique=unique)
 
 
@@ -125,7 +126,10 @@ def prompt_consistency(*, weight: float = 1.0, compare: str = "clean") -> Method
 
 
 def _weighted(
-    settings: Metric, weight: float, terms: Callable[..., metric.Weighted], **options: object
+    settings: Metric,
+    weight: float,
+    terms: Callable[..., metric.Weighted],
+    **options: object,
 ) -> Method:
     def loss(view: StepView) -> tuple[Scalar, Metrics]:
         found = terms(

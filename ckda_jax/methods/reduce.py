@@ -11,7 +11,9 @@ def per_modality(
     return jnp.where(present, values.mean(axis=1), 0)
 
 
-def per_image(values: Float[Array, "m b"], present: Bool[Array, " m"]) -> Float[Array, ""]:
+def per_image(
+    values: Float[Array, "m b"], present: Bool[Array, " m"]
+) -> Float[Array, ""]:
     """Average over the images of the modalities that are present."""
     count = jnp.maximum(jnp.sum(present), 1).astype(values.dtype)
     return jnp.sum(per_modality(values, present)) / count

@@ -1,4 +1,4 @@
-"""The plain model: a backbone with neck and classifier and no prompts, to pretrain it."""
+"""The plain model: backbone, neck and classifier without prompts, to pretrain."""
 
 from typing import Any
 

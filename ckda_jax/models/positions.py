@@ -26,7 +26,8 @@ def resize_positions(
     """Resize a positional table; its first row, the class token's, is kept.
 
     Bilinear with half-pixel centres, edges clamped, no antialiasing; done in float64
-    and returned in the table's type (Dosovitskiy et al. 2021, section 3.2).
+    and returned in the table's type, float32 at least (Dosovitskiy et al. 2021,
+    section 3.2).
 
     Args:
         table: `[1, 1 + rows * columns, d]`.
@@ -45,7 +46,8 @@ def resize_positions(
     grid = table[0, 1:].astype(np.float64).reshape(*source, -1)
     resized = np.einsum("ty,yxd,sx->tsd", rows, grid, columns)
     patches = resized.reshape(1, target[0] * target[1], -1)
-    return np.concatenate([table[:, :1], patches.astype(table.dtype)], axis=1)
+    whole = np.concatenate([table[:, :1].astype(np.float64), patches], axis=1)
+    return whole.astype(np.promote_types(table.dtype, np.float32))
 
 
 def _interpolation(source: int, target: int) -> Float[np.ndarray, "t s"]:

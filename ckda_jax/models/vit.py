@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import chex
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -15,7 +16,7 @@ class ViT(nn.Module):
     """A vision transformer over `[modality, row]` images (Dosovitskiy et al. 2021).
 
     Attributes:
-        image_size: height and width in pixels.
+        image_size: height and width in pixels; decides the positional table.
         stem: `patch` or `conv`, see `Stem`.
         patch_size: side of a patch in pixels.
         stride: step between patches in pixels.
@@ -74,6 +75,7 @@ class ViT(nn.Module):
             the entries `patch_embed`, `tokens`, `attention` and `block` (leading depth
             axis) and `norm`.
         """
+        chex.assert_shape(images, (len(modality), None, *self.image_size, None))
         tokens = Stem(
             self.stem,
             self.patch_size,

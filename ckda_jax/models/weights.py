@@ -2,18 +2,19 @@
 
 Three formats are read: the released CKDA code's state (`base.*`, `bottleneck.*`,
 `classifier.*`), timm's vision transformers (`blocks.0.*`), and our own backbones (the
-path names of our tree). A file must fit: missing, extra and misshapen entries are listed
-together and refused unless a regex allows them.
+path names of our tree). A file must fit: missing, extra and misshapen entries are
+listed together and refused unless a regex allows them.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from ckda_jax.models.entries import LAYOUTS, Slot, slots
 from ckda_jax.models.positions import resize_positions, square_grid
 from ckda_jax.structs import InputError, Tree
 from ckda_jax.trees import map_named, named_leaves
@@ -26,144 +27,7 @@ BACKBONE = r"params/backbone/(?!mod_embed).*"
 """Leaves of ours that a pretrained backbone provides."""
 GRID = "grid"
 """Entry of our own backbone files: rows and columns of the positional table."""
-MODALITY_NETS = ("rgb_net", "inf_net")
 POSITIONS = "params/backbone/pos_embed"
-
-
-class Layout(NamedTuple):
-    """How an array of theirs becomes one of ours, and back."""
-
-    ours: Callable[[np.ndarray], np.ndarray]
-    theirs: Callable[[np.ndarray], np.ndarray]
-
-
-class Rule(NamedTuple):
-    """Leaves of ours by regex, and the entry of the released state each is made of.
-
-    `{i}` in the entry's name runs over the depth or modality axis the leaf is stacked on.
-    """
-
-    leaf: str
-    entry: str
-    layout: str = "same"
-
-
-LAYOUTS = {
-    "same": Layout(lambda x: x, lambda x: x),
-    "linear": Layout(lambda x: x.T, lambda x: x.T),
-    "conv": Layout(lambda x: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1)),
-    # A 1x1 convolution is a dense layer here.
-    "pointwise": Layout(lambda x: x[:, :, 0, 0].T, lambda x: x.T[:, :, None, None]),
-    "token": Layout(lambda x: x[0, 0], lambda x: x[None, None]),
-    "positions": Layout(lambda x: x[0], lambda x: x[None]),
-    # The released code numbers infrared 0 and visible 1.
-    "modalities": Layout(lambda x: x[::-1, 0], lambda x: x[::-1, None]),
-}
-
-RULES = (
-    Rule(r"params/backbone/cls_token", "base.cls_token", "token"),
-    Rule(r"params/backbone/pos_embed", "base.pos_embed", "positions"),
-    Rule(r"params/backbone/mod_embed", "base.mod_embed", "modalities"),
-    Rule(
-        r"params/backbone/patch_embed/proj/kernel",
-        "base.patch_embed.proj.weight",
-        "conv",
-    ),
-    Rule(r"params/backbone/patch_embed/proj/bias", "base.patch_embed.proj.bias"),
-    Rule(r"params/backbone/blocks/(norm\d)/scale", r"base.blocks.{i}.\1.weight"),
-    Rule(r"params/backbone/blocks/(norm\d)/bias", r"base.blocks.{i}.\1.bias"),
-    Rule(
-        r"params/backbone/blocks/(attn|mlp)/(\w+)/kernel",
-        r"base.blocks.{i}.\1.\2.weight",
-        "linear",
-    ),
-    Rule(
-        r"params/backbone/blocks/(attn|mlp)/(\w+)/bias", r"base.blocks.{i}.\1.\2.bias"
-    ),
-    Rule(r"params/backbone/norm/scale", "base.norm.weight"),
-    Rule(r"params/backbone/norm/bias", "base.norm.bias"),
-    Rule(r"params/specific/down/kernel", "base.{i}.0.weight", "linear"),
-    Rule(r"params/specific/down/bias", "base.{i}.0.bias"),
-    Rule(r"params/specific/norm/scale", "base.{i}.1.weight"),
-    Rule(r"params/specific/norm/bias", "base.{i}.1.bias"),
-    Rule(r"batch_stats/specific/norm/mean", "base.{i}.1.running_mean"),
-    Rule(r"batch_stats/specific/norm/var", "base.{i}.1.running_var"),
-    Rule(r"params/specific/up/kernel", "base.{i}.2.weight", "linear"),
-    Rule(r"params/specific/up/bias", "base.{i}.2.bias"),
-    Rule(r"params/common/down/kernel", "base.com_net_pre.0.weight", "linear"),
-    Rule(r"params/common/down/bias", "base.com_net_pre.0.bias"),
-    Rule(r"params/common/up/kernel", "base.com_net_bak.1.weight", "linear"),
-    Rule(r"params/common/up/bias", "base.com_net_bak.1.bias"),
-    Rule(
-        r"params/common/gate_projected/squeeze/kernel",
-        "base.att_ori.0.weight",
-        "pointwise",
-    ),
-    Rule(
-        r"params/common/gate_projected/expand/kernel",
-        "base.att_ori.2.weight",
-        "pointwise",
-    ),
-    Rule(
-        r"params/common/gate_normalised/squeeze/kernel",
-        "base.att_in.0.weight",
-        "pointwise",
-    ),
-    Rule(
-        r"params/common/gate_normalised/expand/kernel",
-        "base.att_in.2.weight",
-        "pointwise",
-    ),
-    Rule(r"params/common/norm/scale", "base.IN.weight"),
-    Rule(r"params/common/norm/bias", "base.IN.bias"),
-    Rule(r"batch_stats/common/norm/mean", "base.IN.running_mean"),
-    Rule(r"batch_stats/common/norm/var", "base.IN.running_var"),
-    Rule(r"params/neck/scale", "bottleneck.weight"),
-    Rule(r"params/neck/bias", "bottleneck.bias"),
-    Rule(r"batch_stats/neck/mean", "bottleneck.running_mean"),
-    Rule(r"batch_stats/neck/var", "bottleneck.running_var"),
-    Rule(r"params/classifier/kernel", "classifier.weight", "linear"),
-)
-
-
-class Slot(NamedTuple):
-    """One entry of a file and the place in our tree it belongs to.
-
-    Attributes:
-        leaf: path name of our leaf.
-        index: position on the leaf's stacked leading axis; None where it has none.
-        entry: name in the file.
-        layout: how the array is turned.
-    """
-
-    leaf: str
-    index: int | None
-    entry: str
-    layout: Layout
-
-
-def slots(template: Tree) -> list[Slot]:
-    """List where every array of a tree of variables is in the released state.
-
-    Raises:
-        InputError: a leaf the released model has not, or more than two modalities.
-    """
-    found = []
-    for leaf, value in named_leaves(template).items():
-        entry, layout = _entry(leaf)
-        if "{i}" not in entry:
-            found.append(Slot(leaf, None, entry, layout))
-            continue
-        length = np.shape(value)[0]
-        keys = range(length) if "blocks" in leaf else MODALITY_NETS
-        if length != len(keys):
-            raise InputError(
-                f"{length} modalities: the released model's format knows "
-                f"{len(MODALITY_NETS)}; use this project's own checkpoints"
-            )
-        names = [entry.replace("{i}", str(key)) for key in keys]
-        found += [Slot(leaf, i, name, layout) for i, name in enumerate(names)]
-    return found
 
 
 def import_reference(
@@ -217,8 +81,8 @@ def import_backbone(
     the template's values. The positional table is resized to the model's grid.
 
     Args:
-        state: arrays by timm's names (`cls_token`, `blocks.0.norm1.weight`, ..) or by our
-            own (`backbone/cls_token`, ..).
+        state: arrays by timm's names (`cls_token`, `blocks.0.norm1.weight`, ..) or by
+            our own (`backbone/cls_token`, ..).
         template: variables of the model to fill.
         grid: rows and columns of the model's patches.
         allow_missing: regex of entries that may be missing or misshapen.
@@ -308,13 +172,13 @@ def _fill(template: Tree, found: list[Slot], state: State, allowed: Allowed) -> 
             shape = list(np.shape(state[slot.entry]))
             misshapen.append(f"{slot.entry} is {shape}, wanted {list(wanted)}")
     known = {slot.entry for slot in found}
-    extra = [
-        n for n in state if n not in known and not re.fullmatch(allowed.extra, n)
-    ]
+    extra = [n for n in state if n not in known and not re.fullmatch(allowed.extra, n)]
     _refuse(missing, extra, misshapen)
-    return map_named(
-        lambda name, leaf: jnp.asarray(filled[name]) if name in filled else leaf, template
-    )
+
+    def fill(name: str, leaf: Any) -> Any:
+        return jnp.asarray(filled[name]) if name in filled else leaf
+
+    return map_named(fill, template)
 
 
 def _refuse(missing: list[str], extra: list[str], misshapen: list[str]) -> None:
@@ -323,8 +187,8 @@ def _refuse(missing: list[str], extra: list[str], misshapen: list[str]) -> None:
     parts = [f"{kind}: {'; '.join(_folded(v))}" for kind, v in kinds.items() if v]
     if parts:
         raise InputError(
-            f"the weights do not fit the model ({' | '.join(parts)}): use a file of this "
-            "architecture, or allow entries by regex (allow_missing, allow_extra)"
+            f"the weights do not fit the model ({' | '.join(parts)}): use a file of "
+            "this architecture, or allow entries by regex (allow_missing, allow_extra)"
         )
 
 
@@ -337,7 +201,9 @@ def _folded(lines: list[str]) -> list[str]:
     numbers: dict[str, list[str]] = {}
     for line in lines:
         block = re.search(r"(?<=blocks\.)\d+", line)
-        pattern = line if block is None else re.sub(r"(?<=blocks\.)\d+", "{}", line, 1)
+        pattern = line
+        if block is not None:
+            pattern = f"{line[: block.start()]}{{}}{line[block.end() :]}"
         numbers.setdefault(pattern, []).append(block.group() if block else "")
     return [
         pattern.replace("{}", found[0] if len(found) == 1 else f"{{{','.join(found)}}}")
@@ -345,25 +211,14 @@ def _folded(lines: list[str]) -> list[str]:
     ]
 
 
-def _entry(leaf: str) -> tuple[str, Layout]:
-    """Name the released entry of one of our leaves."""
-    for rule in RULES:
-        match = re.fullmatch(rule.leaf, leaf)
-        if match:
-            return match.expand(rule.entry), LAYOUTS[rule.layout]
-    raise InputError(
-        f"{leaf}: the released model has no such array; train this architecture from "
-        "random weights or from a backbone of this project"
-    )
-
-
 def _timm(slot: Slot) -> Slot:
     return slot._replace(entry=slot.entry.removeprefix("base."))
 
 
-def _only(template: Tree, names: list[str]) -> dict[str, np.ndarray]:
+def _only(template: Tree, names: list[str]) -> dict[str, Any]:
     """Keep some leaves of a tree, as a flat one with the same path names."""
-    return {name: leaf for name, leaf in named_leaves(template).items() if name in names}
+    leaves = named_leaves(template)
+    return {name: leaves[name] for name in names}
 
 
 def _fit_positions(
@@ -376,4 +231,3 @@ def _fit_positions(
     if known is None or known[0] * known[1] + 1 != table.shape[1]:
         return table
     return resize_positions(table, source=known, target=grid)
-

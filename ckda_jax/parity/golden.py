@@ -2,12 +2,13 @@
 
 import dataclasses
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from jax.typing import ArrayLike
 
+from ckda_jax.engine.pretrained import read_npz
 from ckda_jax.structs import INFRARED, VISIBLE, InputError
 
 FILES = (
@@ -102,12 +103,17 @@ def read_folder(folder: Path) -> dict[str, Golden]:
         raise InputError(
             f"{folder}: holds none of {', '.join(FILES)}; give the folder they are in"
         )
-    return {path.name: Golden(path.name, _read(path)) for path in paths}
+    return {path.name: Golden(path.name, read_npz(path)) for path in paths}
 
 
 def other_files(folder: Path) -> list[str]:
     """List what is in the folder besides the recorded files."""
     return sorted(path.name for path in folder.iterdir() if path.name not in FILES)
+
+
+def absent_files(folder: Path) -> list[str]:
+    """List the recorded files that the folder lacks."""
+    return [name for name in FILES if not (folder / name).exists()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,27 +177,13 @@ class Regrouping:
         """Sort `[n, ...]` into `[m, b, ...]`."""
         return rows[self.order]
 
-    def restore(self, grouped: np.ndarray) -> np.ndarray:
+    def restore(self, grouped: ArrayLike) -> np.ndarray:
         """Put `[m, b, ...]` back into the order of the recording."""
         grouped = np.asarray(grouped)
         flat = grouped.reshape(-1, *grouped.shape[2:])
         return flat[np.argsort(self.order.reshape(-1))]
 
 
-def channels_last(images: np.ndarray) -> np.ndarray:
-    """Turn `[..., c, h, w]` into `[..., h, w, c]`."""
-    return np.moveaxis(images, -3, -1)
-
-
-def channels_first(images: np.ndarray) -> np.ndarray:
+def channels_first(images: ArrayLike) -> np.ndarray:
     """Turn `[..., h, w, c]` into `[..., c, h, w]`."""
     return np.moveaxis(np.asarray(images), -1, -3)
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: cannot be read ({reason}); copy it again") from None

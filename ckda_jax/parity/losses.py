@@ -22,16 +22,23 @@ PADDED = ("mid_vis_p_new", "mid_vis_p_old")
 """Distributions over prototypes, which ours pads to the longer modality."""
 
 
-class Case(struct.PyTreeNode):
-    """The inputs of one recorded case, as `[m, b, ...]`."""
+class Samples(struct.PyTreeNode):
+    """Labelled features, as `[m, b, ...]`."""
 
     labels: Array
     features: Array
-    logits: Array | None = None
-    prompt: Array | None = None
-    teacher_features: Array | None = None
-    teacher_prompt: Array | None = None
-    known: terms.Prototypes | None = None
+
+
+class Case(struct.PyTreeNode):
+    """The inputs of a whole objective, as `[m, b, ...]`."""
+
+    labels: Array
+    features: Array
+    logits: Array
+    prompt: Array
+    teacher_features: Array
+    teacher_prompt: Array
+    known: terms.Prototypes
 
 
 def weights(golden: Golden) -> Weights:
@@ -50,7 +57,7 @@ def compare(golden: Golden, precision: str) -> list[Row]:
         if f"{name}/scores" in golden.arrays:
             found = objective(read(golden, name, precision))
         elif f"{name}/feats" in golden.arrays:
-            found = centres(read(golden, name, precision))
+            found = centres(read_samples(golden, name, precision))
         else:
             continue
         for kind, ours in zip((LOSS, GRADIENT, INTERMEDIATE), found, strict=True):
@@ -61,38 +68,40 @@ def compare(golden: Golden, precision: str) -> list[Row]:
 def whole(case: Case, settings: Weights) -> tuple[Terms, Terms, Terms]:
     """Compute all terms and the totals, their gradients, and the inner values."""
 
-    def values(features: Array, logits: Array, prompt: Array) -> Terms:
+    def values(features: Array, logits: Array, prompt: Array) -> tuple[Terms, Terms]:
         given = case.replace(features=features, logits=logits, prompt=prompt)
-        return all_terms(given, settings)
+        found = all_terms(given, settings)
+        return found, found
 
     def total(features: Array, logits: Array, prompt: Array) -> Array:
-        return values(features, logits, prompt)["total"]
+        return values(features, logits, prompt)[0]["total"]
 
     inputs = case.features, case.logits, case.prompt
-    gradients = _by_features(jax.jacrev(values)(*inputs))
-    features, logits, prompt = jax.grad(total, argnums=(0, 1, 2))(*inputs)
-    gradients |= {
-        "grad_feats": _rows(features),
+    by_features, found = jax.jacrev(values, has_aux=True)(*inputs)
+    logits, prompt = jax.grad(total, argnums=(1, 2))(*inputs)
+    gradients = _by_features(by_features) | {
+        "grad_feats": _rows(by_features["total"]),
         "grad_scores": _rows(logits),
         "grad_prompt_new": jnp.moveaxis(_rows(prompt), -1, -3),
     }
     maps = terms.centre_maps(case.features, case.labels)
     maps |= terms.alignment_maps(case.features, case.teacher_features, case.known)
-    return values(*inputs), gradients, maps
+    return found, gradients, maps
 
 
-def centres_only(case: Case, settings: Weights) -> tuple[Terms, Terms, Terms]:
+def centres_only(case: Samples, settings: Weights) -> tuple[Terms, Terms, Terms]:
     """Compute what is recorded of a case that has centre and cross terms alone."""
 
-    def values(features: Array) -> Terms:
+    def values(features: Array) -> tuple[Terms, Terms]:
         margin = settings.margin
         unique = terms.centre_terms(features, case.labels, margin, unique=True)
         renamed = {UNIQUE + term: value for term, value in unique.items()}
-        return terms.centre_terms(features, case.labels, margin) | renamed
+        found = terms.centre_terms(features, case.labels, margin) | renamed
+        return found, found
 
-    gradients = _by_features(jax.jacrev(values)(case.features))
+    by_features, found = jax.jacrev(values, has_aux=True)(case.features)
     maps = terms.centre_maps(case.features, case.labels)
-    return values(case.features), gradients, maps
+    return found, _by_features(by_features), maps
 
 
 def all_terms(case: Case, settings: Weights) -> Terms:
@@ -113,24 +122,27 @@ def all_terms(case: Case, settings: Weights) -> Terms:
     }
 
 
+def read_samples(golden: Golden, name: str, precision: str) -> Samples:
+    """Read labels and features of a case; both modalities have as many rows."""
+    labels = np.stack([golden.take(f"{name}/label{i}") for i in (1, 2)])
+    features = _halves(golden.take(f"{name}/feats"))
+    return Samples(jnp.asarray(labels, jnp.int32), jnp.asarray(features, precision))
+
+
 def read(golden: Golden, name: str, precision: str) -> Case:
-    """Read a case's inputs; both modalities have as many rows."""
-    labels = [golden.take(f"{name}/label{i}") for i in (1, 2)]
-
-    def rows(key: str) -> Array:
-        flat = golden.take(f"{name}/{key}")
-        return jnp.asarray(flat.reshape(2, -1, *flat.shape[1:]), precision)
-
-    stacked = jnp.asarray(np.stack(labels), jnp.int32)
-    if f"{name}/scores" not in golden.arrays:
-        return Case(stacked, rows("feats"))
+    """Read all inputs of a case."""
+    samples = read_samples(golden, name, precision)
+    logits, teacher, new, old = (
+        _halves(golden.take(f"{name}/{key}"))
+        for key in ("scores", "feats_old", "prompt_new", "prompt_old")
+    )
     return Case(
-        labels=stacked,
-        features=rows("feats"),
-        logits=rows("scores"),
-        prompt=images(np.asarray(rows("prompt_new")), precision),
-        teacher_features=rows("feats_old"),
-        teacher_prompt=images(np.asarray(rows("prompt_old")), precision),
+        labels=samples.labels,
+        features=samples.features,
+        logits=jnp.asarray(logits, precision),
+        prompt=images(new, precision),
+        teacher_features=jnp.asarray(teacher, precision),
+        teacher_prompt=images(old, precision),
         known=terms.prototypes(
             golden.take(f"{name}/vis_proto"),
             golden.take(f"{name}/inf_proto"),
@@ -162,3 +174,8 @@ def _by_features(gradients: Mapping[str, Array]) -> Terms:
 def _rows(gradient: Array) -> Array:
     """Turn `[m, b, ...]` into rows `[n, ...]`, visible first, as recorded."""
     return gradient.reshape(-1, *gradient.shape[2:])
+
+
+def _halves(rows: np.ndarray) -> np.ndarray:
+    """Turn rows `[n, ...]`, visible first, into `[m, b, ...]`."""
+    return rows.reshape(2, -1, *rows.shape[1:])

@@ -31,8 +31,14 @@ def compare(golden: Golden) -> list[Row]:
 
 def score(golden: Golden, case: str, rule: str) -> Metrics:
     """Score one case by one of our rules."""
-    names = ("distmat", "q_pids", "q_cams", "g_pids", "g_cams")
-    return evaluate(*(golden.take(f"{case}/{name}") for name in names), RULES[rule])
+    return evaluate(
+        golden.take(f"{case}/distmat"),
+        golden.take(f"{case}/q_pids"),
+        golden.take(f"{case}/q_cams"),
+        golden.take(f"{case}/g_pids"),
+        golden.take(f"{case}/g_cams"),
+        RULES[rule],
+    )
 
 
 def scores(golden: Golden, prefix: str, ours: Metrics) -> list[Row]:

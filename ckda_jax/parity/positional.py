@@ -16,8 +16,8 @@ def compare(golden: Golden) -> list[Row]:
         raise InputError(f"{golden.name}: pos_embed {source.shape} is no square grid")
     rows = []
     for name in [k.removesuffix("_hw") for k in golden.arrays if k.endswith("_hw")]:
-        target = tuple(int(side) for side in golden.take(f"{name}_hw"))
-        ours = resize_positions(source, source=grid, target=target)
+        height, width = golden.take(f"{name}_hw").tolist()
+        ours = resize_positions(source, source=grid, target=(height, width))
         where = (golden.name, name, "float64")
         rows.append(table.compared(where, ours, golden.take(name), POSITIONS))
     same = golden.take("same_is_identity")

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ckda_jax.models import weights
 from ckda_jax.models.prompts import CommonPrompt, patchify, unpatchify
 from ckda_jax.models.reid import ReIDModel
 from ckda_jax.parity import recorded, table
@@ -43,7 +42,8 @@ def order(golden: Golden, model: ReIDModel, precision: str) -> list[Row]:
     images = recorded.images(golden.take("order/image"), precision)
     patch = model.prompt_patch_size
     rows = patchify(images, patch)
-    same = bool((unpatchify(rows, patch, images.shape[-3:-1]) == images).all())
+    size = images.shape[1], images.shape[2]
+    same = bool((unpatchify(rows, patch, size) == images).all())
     ours = {
         "order/rows": rows.reshape(-1, rows.shape[-1]),
         "order/roundtrip_is_identity": np.asarray(same),

@@ -146,7 +146,8 @@ def adam(golden: Golden, optimiser: Optimiser, precision: str) -> list[Row]:
         single,
         epoch=jnp.int32(1),
     )
-    share = -update["x"] / plain.schedules()["base"](1)
+    taken: Any = update
+    share = -taken["x"] / plain.schedules()["base"](1)
     betas = [
         1 - moments(state, "mu")["x"] / gradient,
         1 - moments(state, "nu")["x"] / gradient**2,
@@ -169,4 +170,3 @@ def moments(state: Any, name: str) -> dict[str, jax.Array]:
     return {
         leaf: value for _, tree in found for leaf, value in named_leaves(tree).items()
     }
-

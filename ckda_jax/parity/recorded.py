@@ -26,7 +26,7 @@ def build(geometry: Geometry, state: State, classes: int, dtype: Any) -> ReIDMod
         dtype: of parameters, statistics and results.
     """
     patch_values = state["base.com_net_pre.0.weight"].shape[1]
-    hidden = state.get("base.blocks.0.mlp.fc1.weight", np.zeros((4 * geometry.width, 0)))
+    hidden = state.get("base.blocks.0.mlp.fc1.bias", np.zeros(4 * geometry.width))
     return ReIDModel(
         classes=classes,
         image_size=geometry.image_size,

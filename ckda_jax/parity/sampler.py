@@ -7,8 +7,8 @@ from ckda_jax.parity.golden import Golden
 from ckda_jax.parity.table import Row
 
 REASON = (
-    "the reference repeats its first batch and draws images with replacement; ours draws "
-    "distinct batches, without replacement where it can"
+    "the reference repeats its first batch and draws images with replacement; ours "
+    "draws distinct batches, without replacement where it can"
 )
 OTHERWISE = "the recorded sampler does not repeat its first batch, as it is known to"
 

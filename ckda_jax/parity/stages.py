@@ -44,9 +44,7 @@ class Stages:
         return state
 
 
-def stages(
-    geometry: Geometry, new: State, old: State | None, precision: str
-) -> Stages:
+def stages(geometry: Geometry, new: State, old: State | None, precision: str) -> Stages:
     """Build a stage from the states of its model and of the one before it.
 
     Each model's rows of the classifier become its slice; the other slice is filled with

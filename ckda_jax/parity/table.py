@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from ckda_jax.parity.tolerances import Kind, Tolerance
 
@@ -41,8 +42,8 @@ class Row:
 
 def compared(
     where: tuple[str, str, str],
-    ours: np.ndarray,
-    theirs: np.ndarray,
+    ours: ArrayLike,
+    theirs: ArrayLike,
     tolerance: Tolerance | Kind,
 ) -> Row:
     """Compare one array; `where` is (file, quantity, precision)."""
@@ -51,7 +52,7 @@ def compared(
 
 def family(
     where: tuple[str, str, str],
-    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    pairs: Mapping[str, tuple[ArrayLike, ArrayLike]],
     tolerance: Tolerance | Kind,
 ) -> Row:
     """Compare arrays that share a row, `name -> (ours, theirs)`; the worst is named.
@@ -61,8 +62,12 @@ def family(
     if not pairs:
         return unknown(where[0], where[1], "there is nothing of it in the file")
     if isinstance(tolerance, Kind):
-        tolerance = tolerance.at(where[2], next(iter(pairs.values()))[1])
-    errors = {name: tolerance.error(*pair) for name, pair in pairs.items()}
+        _, recorded = next(iter(pairs.values()))
+        tolerance = tolerance.at(where[2], np.asarray(recorded))
+    errors = {
+        name: tolerance.error(np.asarray(ours), np.asarray(theirs))
+        for name, (ours, theirs) in pairs.items()
+    }
     worst = max(errors, key=lambda name: errors[name])
     verdict = OK if errors[worst] <= tolerance.limit else MISS
     return Row(*where, errors[worst], tolerance, verdict, worst)

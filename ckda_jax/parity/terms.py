@@ -1,5 +1,7 @@
 """Every term of the objective by the recorded name, as functions of model outputs."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,9 +33,10 @@ def prototypes(visible: np.ndarray, infrared: np.ndarray, dtype: str) -> Prototy
 
 
 def spaces(features: Array, known: Prototypes, relation: str = "pairwise") -> Spaces:
-    """Describe features by their similarity to prototypes, as the released code does."""
+    """Describe features by their similarity to prototypes, as released."""
     engine = AlignmentEngine(TEMPERATURE, relation, RELATION_TEMPERATURE)
-    return engine.apply({}, features, known.values, known.mask)
+    found: Any = engine.apply({}, features, known.values, known.mask)
+    return found
 
 
 def identity_terms(
@@ -108,7 +111,7 @@ def alignment_maps(
     teacher: Float[Array, "m b d"],
     known: Prototypes,
 ) -> dict[str, Array]:
-    """Compute the recorded distributions over (padded) prototypes and over the batch."""
+    """Compute the recorded distributions, over padded prototypes and over the batch."""
     maps = {}
     for name, given in (("new", features), ("old", teacher)):
         direct = jax.nn.softmax(spaces(given, known, "direct").intra[0])

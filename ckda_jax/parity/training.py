@@ -91,8 +91,9 @@ def compare(
     course = train(golden, first, optimiser, weights, precision)
     rows += losses(golden, "nofold/", course, precision)
     rows.append(embedding(golden, "nofold/", first, course.last, precision))
+    noise = silent(golden)
     if precision != DOUBLE:
-        reason = f"{NO_GRADIENT}: {', '.join(silent(golden))}"
+        reason = f"{NO_GRADIENT}: {', '.join(noise)}"
         rows.append(table.different(golden.name, "tensors without gradient", reason))
     counters = golden.excuse(r"(after1|final|f64/final)/.*\.num_batches_tracked")
     return [*rows, counted(golden.name, counters)]
@@ -172,10 +173,8 @@ def losses(golden: Golden, prefix: str, course: Course, precision: str) -> list[
     return rows
 
 
-def gradients(
-    golden: Golden, pair: Stages, first: TrainState, precision: str
-) -> Row:
-    """Compare the gradient of step 1, which Adam's first moment then holds a tenth of."""
+def gradients(golden: Golden, pair: Stages, first: TrainState, precision: str) -> Row:
+    """Compare the gradient of step 1, of which Adam's first moment holds a tenth."""
     beta = float(golden.take("adamw/betas")[0])
     moments = rates.moments(first.opt_state, "mu")
     gradient = map_named(

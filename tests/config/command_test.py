@@ -1,6 +1,8 @@
 """The command line of an entry point."""
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 
@@ -59,6 +61,10 @@ def _main(argv):
         raise InputError("x: wrong; give y")
     if argv == ["interrupt"]:
         raise KeyboardInterrupt
+    if argv == ["disk"]:
+        raise OSError(28, "No space left on device", "f")
+    if argv == ["terminate"]:
+        os.kill(os.getpid(), signal.SIGTERM)
     return 3 if argv else None
 
 
@@ -69,11 +75,19 @@ def _main(argv):
         (["three"], 3, ""),
         (["input"], 2, "error: x: wrong; give y\n"),
         (["interrupt"], 130, "interrupted\n"),
+        (["disk"], 1, "error: [Errno 28] No space left on device: 'f'\n"),
+        (["terminate"], 143, "terminated\n"),
     ],
 )
 def test_main_guard_turns_errors_into_a_status(capsys, argv, status, said):
     assert _main(argv) == status
     assert capsys.readouterr().err == said
+
+
+def test_main_guard_gives_the_signal_back():
+    before = signal.getsignal(signal.SIGTERM)
+    _main(["terminate"])
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_main_guard_lets_bugs_through():

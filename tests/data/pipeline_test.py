@@ -45,6 +45,7 @@ def stream_of(records: Records, *, shard=(0, 1), **loading) -> TrainingStream:
     return TrainingStream(records, sampler_of(records), settings, shard=shard)
 
 
+@pytest.mark.portable
 def test_a_batch_holds_the_images_and_labels_of_the_sampled_rows(records):
     sampler = sampler_of(records)
     batches = list(stream_of(records, chain="regdb"))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ckda_jax.models.alignment import AlignmentEngine
+from tests.models import tiny
 
 RNG = np.random.default_rng(0)
 ALL = jnp.ones((2, 7), bool)
@@ -23,7 +24,7 @@ def case(request, golden):
 def spaces(case, engine, name="feats"):
     features = jnp.asarray(case[name], jnp.float64).reshape(2, 16, 48)
     prototypes = np.stack([case["vis_proto"], case["inf_proto"]])
-    return engine.apply({}, features, jnp.asarray(prototypes, jnp.float64), ALL)
+    return tiny.apply(engine, {}, features, jnp.asarray(prototypes, jnp.float64), ALL)
 
 
 def test_direct_equals_the_recorded_probabilities(x64, case):
@@ -71,7 +72,7 @@ def random_input(m, b=3, k=4, d=5):
 def test_spaces_hold_cosines_to_own_and_other_prototypes(m):
     features, prototypes = random_input(m)
     mask = jnp.ones((m, 4), bool)
-    found = AlignmentEngine(temperature=0.5).apply({}, features, prototypes, mask)
+    found = tiny.apply(AlignmentEngine(temperature=0.5), {}, features, prototypes, mask)
     chex.assert_shape(found.inter, (m, m - 1, 3, 4))
     x = features / jnp.linalg.norm(features, axis=-1, keepdims=True)
     q = prototypes / jnp.linalg.norm(prototypes, axis=-1, keepdims=True)
@@ -89,7 +90,7 @@ def test_padded_prototypes_have_no_influence(relation):
     mask = jnp.ones((2, 4), bool).at[1, 3].set(False)
 
     def distributions(prototypes):
-        found = engine.apply({}, features, prototypes, mask)
+        found = tiny.apply(engine, {}, features, prototypes, mask)
         return jax.tree.map(jax.nn.softmax, found)
 
     padded = distributions(prototypes.at[1, 3].set(0.0))
@@ -106,9 +107,9 @@ def test_a_modality_without_prototypes_says_nothing(relation):
     engine = AlignmentEngine(relation=relation)
 
     def last(features):
-        return engine.apply({}, features, prototypes, mask).intra[1].sum()
+        return tiny.apply(engine, {}, features, prototypes, mask).intra[1].sum()
 
-    found = engine.apply({}, features, prototypes, mask)
+    found = tiny.apply(engine, {}, features, prototypes, mask)
     chex.assert_tree_all_finite(found)
     uniform = jax.nn.softmax(found.intra[1])
     chex.assert_trees_all_close(uniform, jnp.full_like(uniform, 1 / uniform.shape[-1]))
@@ -119,12 +120,12 @@ def test_only_the_direction_counts_and_zero_is_safe():
     features, prototypes = random_input(2)
     mask = jnp.ones((2, 4), bool)
     engine = AlignmentEngine()
-    found = engine.apply({}, features, prototypes, mask)
-    scaled = engine.apply({}, 100 * features, prototypes / 8, mask)
+    found = tiny.apply(engine, {}, features, prototypes, mask)
+    scaled = tiny.apply(engine, {}, 100 * features, prototypes / 8, mask)
     chex.assert_trees_all_close(found, scaled, atol=1e-5)
     zero = jnp.zeros_like(features)
     value, gradient = jax.value_and_grad(
-        lambda x: engine.apply({}, x, prototypes, mask).intra.sum()
+        lambda x: tiny.apply(engine, {}, x, prototypes, mask).intra.sum()
     )(zero)
     chex.assert_tree_all_finite((value, gradient))
 

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ckda_jax.models import block
+from ckda_jax.models import block, norm
+from tests.models import tiny
 
 TOKENS = np.random.default_rng(0).normal(size=(2, 3, 5, 12)).astype(np.float32)
 LAYER = jnp.asarray(7)
@@ -17,18 +18,15 @@ def start(**fields):
     module = block.Block(heads=3, hidden=24, **fields)
     # Parameters do not depend on what a method wraps around the block.
     bare = block.Block(heads=3, hidden=24)
-    return module, bare.init(jax.random.key(0), jnp.asarray(TOKENS), LAYER, NEVER)
-
-
-def larger(variables):
-    """Scale weights up, so that attention is far from uniform."""
-    return jax.tree.map(lambda x: x * 20, variables)
+    return module, tiny.drawn(tiny.shapes(bare, jnp.asarray(TOKENS), LAYER, NEVER))
 
 
 def test_attention_equals_a_loop_over_heads():
     module = block.Attention(heads=3)
     tokens = jnp.asarray(TOKENS)
-    variables = larger(module.init(jax.random.key(0), tokens, False))
+    drawn = tiny.drawn(tiny.shapes(module, tokens, False))
+    # Far from zero, so that attention is far from uniform.
+    variables = jax.tree.map(lambda x: 5 * x, drawn)
     params = jax.tree.map(np.asarray, variables["params"])
     qkv = TOKENS @ params["qkv"]["kernel"] + params["qkv"]["bias"]
     mixed = np.zeros_like(TOKENS)
@@ -46,14 +44,12 @@ def test_attention_equals_a_loop_over_heads():
 
 def test_mlp_uses_the_exact_gelu():
     module = block.Mlp(hidden=12)
-    variables = module.init(jax.random.key(0), jnp.asarray(TOKENS), False)
     identity = {"kernel": jnp.eye(12), "bias": jnp.zeros(12)}
     out = module.apply(
         {"params": {"fc1": identity, "fc2": identity}}, jnp.asarray(TOKENS), False
     )
     erf = np.asarray(jax.lax.erf(jnp.asarray(TOKENS) / 2**0.5))
     chex.assert_trees_all_close(np.asarray(out), TOKENS * (1 + erf) / 2, atol=1e-6)
-    chex.assert_shape(variables["params"]["fc1"]["kernel"], (12, 12))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.25])
@@ -77,8 +73,8 @@ def test_stochastic_depth_draws_the_branches_independently():
     params["attn"]["proj"]["bias"] = jnp.full(12, 1.0)
     params["mlp"]["fc2"]["bias"] = jnp.full(12, 10.0)
     keys = {"dropout": jax.random.key(0)}
-    out, _ = module.apply(
-        {"params": params}, tokens, LAYER, jnp.asarray(0.5), rngs=keys
+    out, _ = tiny.apply(
+        module, {"params": params}, tokens, LAYER, jnp.asarray(0.5), rngs=keys
     )
     values, counts = np.unique(np.asarray(out[0, :, 0, 0]), return_counts=True)
     assert values.tolist() == [0.0, 2.0, 20.0, 22.0]
@@ -89,8 +85,8 @@ def test_evaluation_drops_nothing():
     module, variables = start(stochastic=True, dropout=0.5, attention_dropout=0.5)
     plain, _ = start()
     tokens = jnp.asarray(TOKENS)
-    out = module.apply(variables, tokens, LAYER, jnp.asarray(0.9))
-    chex.assert_trees_all_equal(out, plain.apply(variables, tokens, LAYER, NEVER))
+    out = tiny.apply(module, variables, tokens, LAYER, jnp.asarray(0.9))
+    chex.assert_trees_all_equal(out, tiny.apply(plain, variables, tokens, LAYER, NEVER))
 
 
 def test_wrap_acts_around_the_block_and_knows_its_layer():
@@ -100,8 +96,8 @@ def test_wrap_acts_around_the_block_and_knows_its_layer():
     tokens = jnp.asarray(TOKENS)
     module, variables = start(wrap=wrap)
     plain, _ = start()
-    out, _ = module.apply(variables, tokens, LAYER, NEVER)
-    bare, _ = plain.apply(variables, tokens, LAYER, NEVER)
+    out, _ = tiny.apply(module, variables, tokens, LAYER, NEVER)
+    bare, _ = tiny.apply(plain, variables, tokens, LAYER, NEVER)
     chex.assert_trees_all_close(out, tokens + 7 * bare, rtol=1e-6)
 
 
@@ -113,17 +109,18 @@ def test_wrap_may_lengthen_the_tokens_and_call_twice():
 
     tokens = jnp.asarray(TOKENS)
     module, variables = start(wrap=wrap, maps=True)
-    out, maps = module.apply(variables, tokens, LAYER, NEVER)
+    out, maps = tiny.apply(module, variables, tokens, LAYER, NEVER)
     chex.assert_trees_all_equal(maps, {"block": out})
     chex.assert_shape(out, TOKENS.shape)
 
 
 def test_maps_are_the_branch_and_the_sum():
     module, variables = start(maps=True)
-    out, maps = module.apply(variables, jnp.asarray(TOKENS), LAYER, NEVER)
+    out, maps = tiny.apply(module, variables, jnp.asarray(TOKENS), LAYER, NEVER)
     attention = {"params": variables["params"]["attn"]}
-    scale = TOKENS - TOKENS.mean(-1, keepdims=True)
-    normal = scale / np.sqrt(TOKENS.var(-1, keepdims=True) + 1e-5)
-    expected = block.Attention(heads=3).apply(attention, jnp.asarray(normal), False)
-    chex.assert_trees_all_close(maps["attention"], expected, atol=1e-6)
+    first = {"params": variables["params"]["norm1"]}
+    layer_norm = norm.layer_norm(1e-5, None, jnp.float32)
+    normal = tiny.apply(layer_norm, first, jnp.asarray(TOKENS))
+    expected = block.Attention(heads=3).apply(attention, normal, False)
+    chex.assert_trees_all_close(maps["attention"], expected, atol=1e-5)
     chex.assert_trees_all_equal(maps["block"], out)

@@ -61,7 +61,9 @@ def test_hidden_maps_equal_the_recorded_ones(arrays, x64, train):
     own = {name: tree["common"] for name, tree in variables.items()}
     images = jnp.asarray(tiny.channels_last(arrays["x"]), jnp.float64)
     generator = prompts.CommonPrompt(dropout=0.0, param_dtype=jnp.float64)
-    (_, maps), _ = generator.apply(own, images, train, mutable=["batch_stats"])
+    (_, maps), _ = tiny.apply(
+        generator, own, images, train=train, mutable=["batch_stats"]
+    )
     for ours, theirs in MAPS.items():
         expected = arrays[f"f64/{'train' if train else 'eval'}/{theirs}"]
         if expected.ndim == 2:
@@ -77,8 +79,8 @@ def test_eval_statistics_decide_the_common_prompt_at_test_time(arrays):
     for option in ("running", "instance"):
         model = tiny.model(eval_statistics=option)
         variables = tiny.recorded_variables(model, arrays, "prompt")
-        _, found[option], _ = model.apply(
-            variables, jnp.stack([images, images]), method="prompt"
+        _, found[option], _ = tiny.apply(
+            model, variables, jnp.stack([images, images]), method="prompt"
         )
     trained = tiny.channels_last(arrays["train/com_prompts"])
     running = tiny.channels_last(arrays["eval/com_prompts"])
@@ -89,7 +91,8 @@ def test_eval_statistics_decide_the_common_prompt_at_test_time(arrays):
 
 def specific_prompts(dropout=0.0):
     module = prompts.SpecificPrompts(patch_size=8, width=4, dropout=dropout)
-    images = jax.random.normal(jax.random.key(1), (2, 3, 16, 8, 3))
+    rng = np.random.default_rng(1)
+    images = jnp.asarray(rng.normal(size=(2, 3, 16, 8, 3)), jnp.float32)
     variables = tiny.shapes(module, images, jnp.ones(2, bool), False)
     return module, images, tiny.drawn(variables)
 
@@ -100,16 +103,18 @@ def test_specific_prompts_are_one_per_modality():
     chex.assert_shape(variables["batch_stats"]["norm"]["mean"], (2, 4))
     first, second = variables["params"]["down"]["kernel"]
     assert jnp.abs(first - second).max() > 0.01
-    out = module.apply(variables, images, jnp.ones(2, bool), False)
+    apply = jax.jit(lambda v, *x: module.apply(v, *x, False))
+    out = apply(variables, images, jnp.ones(2, bool))
     flipped = jax.tree.map(lambda x: x[::-1], (variables, images))
-    swapped = module.apply(*flipped, jnp.ones(2, bool), False)
+    swapped = apply(*flipped, jnp.ones(2, bool))
     chex.assert_trees_all_close(out, swapped[::-1], rtol=1e-6)
 
 
 def test_statistics_of_an_absent_modality_stand_still():
     module, images, variables = specific_prompts()
     present = jnp.array([True, False])
-    _, moved = module.apply(variables, images, present, True, mutable=["batch_stats"])
+    apply = jax.jit(lambda v, *x: module.apply(v, *x, True, mutable=["batch_stats"]))
+    _, moved = apply(variables, images, present)
     before, after = variables["batch_stats"], moved["batch_stats"]
     chex.assert_trees_all_equal(*(jax.tree.map(lambda x: x[1], (before, after))))
     assert (before["norm"]["var"][0] != after["norm"]["var"][0]).all()
@@ -120,10 +125,9 @@ def test_prompt_dropout_acts_on_single_values():
     ones = jax.tree.map(lambda x: x, variables)
     ones["params"]["up"]["bias"] = jnp.full((2, 192), 6.0)
     ones["params"]["up"]["kernel"] = jnp.zeros((2, 4, 192))
-    keys = {"dropout": jax.random.key(2)}
-    out, _ = module.apply(
-        ones, images, jnp.ones(2, bool), True, rngs=keys, mutable=["batch_stats"]
-    )
+    options = {"rngs": {"dropout": jax.random.key(2)}, "mutable": ["batch_stats"]}
+    apply = jax.jit(lambda v, *x: module.apply(v, *x, True, **options))
+    out, _ = apply(ones, images, jnp.ones(2, bool))
     assert set(np.unique(out).tolist()) == {0.0, 8.0}
     assert float(jnp.mean(out == 0)) == pytest.approx(0.25, abs=0.04)
     # Neighbouring channels of one pixel are dropped one by one.
@@ -132,6 +136,6 @@ def test_prompt_dropout_acts_on_single_values():
 
 def test_gate_starts_as_a_pytorch_convolution_does():
     gate = prompts.PositionGate()
-    params = gate.init(jax.random.key(0), jnp.zeros((1, 4, 8)))["params"]
+    params = tiny.init(gate, jnp.zeros((1, 4, 8)))["params"]
     assert 0.2 < jnp.abs(params["squeeze"]["kernel"]).max() <= 8**-0.5
     assert 0.4 < jnp.abs(params["expand"]["kernel"]).max() <= 2**-0.5

@@ -1,3 +1,5 @@
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -81,7 +83,7 @@ def test_one_modality_equals_the_recorded_outputs(arrays, x64):
 
 def small(**changes):
     """A model of one block on 16 x 16 pixels, its variables and random images."""
-    sizes = {"image_size": (16, 16), "width": 8, "depth": 1, "heads": 2}
+    sizes: dict[str, Any] = {"image_size": (16, 16), "width": 8, "depth": 1, "heads": 2}
     sizes |= {"prompt_patch_size": 8, "common_width": 4, "specific_width": 2}
     model = tiny.model(**(sizes | changes))
     shape = (model.modalities, 3, *model.image_size, 3)
@@ -96,7 +98,7 @@ def run(model, variables, images, modality=(0, 1), **options):
 
 
 def training(model, variables, images, modality=(0, 1), **options):
-    keys = {"dropout": jax.random.key(0)}
+    keys = {"dropout": jax.random.key(0, impl="rbg")}
     options |= {"train": True, "mutable": ["batch_stats"], "rngs": keys}
     return run(model, variables, images, modality, **options)
 
@@ -150,7 +152,7 @@ def test_wrap_is_passed_to_the_blocks():
     _, out = run(model, variables, images, blocks=True)
     last = norm.layer_norm(1e-5, None, jnp.float32)
     params = {"params": variables["params"]["backbone"]["norm"]}
-    expected = last.apply(params, out.blocks["tokens"])
+    expected = tiny.apply(last, params, out.blocks["tokens"])
     chex.assert_trees_all_close(skip[1].feature, expected[:, :, 0], atol=1e-5)
 
 

@@ -5,18 +5,19 @@ import numpy as np
 import pytest
 
 from ckda_jax.models import stem
+from tests.models import tiny
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 3, 40, 32, 3)).astype(np.float32)
 
 
 def start(kind, images=IMAGES, width=16):
     module = stem.Stem(kind, patch_size=16, stride=12, width=width)
-    return module, jax.jit(module.init)(jax.random.key(0), jnp.asarray(images))
+    return module, tiny.drawn(tiny.shapes(module, jnp.asarray(images)))
 
 
 def test_patch_stem_projects_overlapping_patches_row_by_row():
     module, variables = start("patch")
-    tokens = module.apply(variables, jnp.asarray(IMAGES))
+    tokens = tiny.apply(module, variables, jnp.asarray(IMAGES))
     chex.assert_shape(tokens, (2, 3, 6, 16))
     layer = jax.tree.map(np.asarray, variables["params"]["proj"])
     for token, (row, column) in enumerate(np.ndindex(3, 2)):
@@ -31,12 +32,15 @@ def test_patch_stem_never_reads_columns_that_fill_no_patch():
     module, variables = start("patch")
     changed = IMAGES.copy()
     changed[..., 28:, :] = 1e6
-    tokens = module.apply(variables, jnp.asarray(IMAGES))
-    chex.assert_trees_all_equal(tokens, module.apply(variables, jnp.asarray(changed)))
+    tokens = tiny.apply(module, variables, jnp.asarray(IMAGES))
+    chex.assert_trees_all_equal(
+        tokens, tiny.apply(module, variables, jnp.asarray(changed))
+    )
 
 
 def test_patch_stem_starts_as_the_released_code_does():
-    _, variables = start("patch", width=64)
+    module, _ = start("patch", width=64)
+    variables = tiny.init(module, jnp.asarray(IMAGES))
     layer = variables["params"]["proj"]
     assert float(jnp.std(layer["kernel"])) == pytest.approx(
         (2 / (256 * 64)) ** 0.5, rel=0.02
@@ -62,8 +66,9 @@ def test_conv_stem_keeps_rows_in_order():
     module, variables = start("conv")
     changed = IMAGES.copy()
     changed[:, :, 39:, 31:] += 1.0
-    apply = jax.jit(module.apply)
-    tokens, other = apply(variables, IMAGES), apply(variables, changed)
+    tokens, other = (
+        tiny.apply(module, variables, jnp.asarray(x)) for x in (IMAGES, changed)
+    )
     moved = jnp.abs(tokens - other).max(axis=(0, 1, 3)) > 0
     assert moved.tolist() == [False] * 5 + [True]
 
@@ -71,7 +76,7 @@ def test_conv_stem_keeps_rows_in_order():
 def test_token_grid_agrees_with_the_patch_stem():
     module, variables = start("patch")
     rows, columns = stem.token_grid("patch", (40, 32), 16, 12)
-    assert module.apply(variables, jnp.asarray(IMAGES)).shape[2] == rows * columns
+    assert tiny.apply(module, variables, jnp.asarray(IMAGES)).shape[2] == rows * columns
 
 
 def test_unknown_stem_is_refused():

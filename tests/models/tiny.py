@@ -17,7 +17,7 @@ State = Mapping[str, np.ndarray]
 
 def model(**changes: Any) -> ReIDModel:
     """Make the model of `model_tiny.npz`, which drops nothing."""
-    sizes = {
+    sizes: dict[str, Any] = {
         "classes": 5,
         "image_size": (64, 32),
         "width": 48,
@@ -28,6 +28,16 @@ def model(**changes: Any) -> ReIDModel:
         "prompt_dropout": 0.0,
     }
     return ReIDModel(**(sizes | changes))
+
+
+def apply(module: nn.Module, variables: Any, *inputs: Any, **options: Any) -> Any:
+    """Compile and call `Module.apply`; options are static, inputs are arrays."""
+    return jax.jit(lambda *given: module.apply(*given, **options))(variables, *inputs)
+
+
+def init(module: nn.Module, *inputs: Any) -> Any:
+    """Initialise with a fixed key."""
+    return module.init(jax.random.key(0, impl="rbg"), *inputs)
 
 
 def shapes(module: nn.Module, *inputs: Any, **options: Any) -> Any:
@@ -48,7 +58,9 @@ def drawn(tree: Any) -> Any:
 
 def model_shapes(module: ReIDModel, method: str = "__call__") -> Any:
     """List the variables of a model, or of its prompts alone."""
-    images = jnp.zeros((module.modalities, 1, *module.image_size, 3))
+    images = jnp.zeros(
+        (module.modalities, 1, *module.image_size, 3), module.param_dtype
+    )
     modality = tuple(range(module.modalities))
     return shapes(module, images, modality, method=method)
 

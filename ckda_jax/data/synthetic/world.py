@@ -95,8 +95,8 @@ def _complete(root: Path, record: dict) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = json.loads((root / RECORD).read_text())
-    except (OSError, ValueError) as error:
+        found = dict(json.loads((root / RECORD).read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{root} is not empty and no synthetic world ({RECORD}: {error}); "
             "choose another folder or remove it"

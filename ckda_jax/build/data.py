@@ -1,0 +1,130 @@
+"""The data of a run: its world, datasets, stages and batches."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from ckda_jax.data import catalog, decode, synthetic
+from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.pipeline import Loading, TrainingStream
+from ckda_jax.data.sampling import PairedSampler
+from ckda_jax.engine.stage import Pace, Stage, plan
+from ckda_jax.structs import MODALITIES, InputError
+
+WORLD = "world"
+"""Folder of a run's synthetic world."""
+
+
+def world(config: ConfigDict, workdir: Path) -> dict[str, str]:
+    """Return the root folder of every dataset, drawing a synthetic world if asked to."""
+    if not config.data.synthetic.enabled:
+        return dict(config.data.roots)
+    wanted = config.data.synthetic
+    size = synthetic.Size(
+        identities=wanted.identities,
+        test_identities=wanted.test_identities,
+        images=wanted.images,
+    )
+    seed = config.seed if wanted.seed < 0 else wanted.seed
+    used = {*config.stages, *config.eval_only}
+    sites = [name for name in synthetic.NAMES if name in used]
+    roots = synthetic.write(workdir / WORLD, seed=seed, size=size, sites=sites)
+    return {name: str(root) for name, root in roots.items()}
+
+
+def check_names(config: ConfigDict) -> None:
+    """Refuse a sequence of datasets that is empty, repeats itself or is not there."""
+    names = [*config.stages, *config.eval_only]
+    known = synthetic.NAMES if config.data.synthetic.enabled else tuple(config.data.roots)
+    if not config.stages:
+        raise InputError("config.stages is empty; name at least one dataset")
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"config.stages or config.eval_only names {name!r}; "
+                f"there are {', '.join(known)}"
+            )
+        if names.count(name) > 1:
+            raise InputError(
+                f"{name!r} stands more than once in config.stages and config.eval_only; "
+                "name each dataset once"
+            )
+
+
+def datasets(config: ConfigDict, roots: dict[str, str]) -> dict[str, Dataset]:
+    """Load the tables of every dataset that is learned or evaluated, and check images."""
+    loaded = {
+        name: _dataset(config, name, roots[name])
+        for name in (*config.stages, *config.eval_only)
+    }
+    for name in config.stages:
+        decode.check_images(loaded[name].train)
+    for dataset in loaded.values():
+        for protocol in dataset.protocols.values():
+            decode.check_images(protocol.query)
+            decode.check_images(protocol.gallery)
+    return loaded
+
+
+def _dataset(config: ConfigDict, name: str, root: str) -> Dataset:
+    return catalog.load(
+        name,
+        root,
+        trial=config.data.trial,
+        seed=config.eval.seed,
+        max_identities=config.data.max_identities,
+        resample=config.data.resample,
+    )
+
+
+def stages(
+    config: ConfigDict, loaded: dict[str, Dataset], *, first_index: int = 0
+) -> tuple[Stage, ...]:
+    """Plan the stages; `first_index` counts on from the run that is extended."""
+    learned = tuple(loaded[name] for name in config.stages)
+    groups = [learned] if config.joint else [(dataset,) for dataset in learned]
+    pace = Pace(
+        rows=config.train.identities * config.train.images,
+        epochs=config.train.epochs,
+        steps=config.train.steps,
+    )
+    planned = plan(groups, pace, first_index=first_index)
+    for stage in planned:
+        _sampler(config, stage)
+    return planned
+
+
+def stream(
+    config: ConfigDict, stage: Stage, shard: tuple[int, int] = (0, 1)
+) -> TrainingStream:
+    """Open the training batches of a stage."""
+    loading = Loading(
+        size=tuple(config.model.image_size),
+        chain=stage.chain,
+        threads=config.data.threads,
+        workers=config.data.workers,
+        cache_bytes=int(config.data.cache * 2**30),
+    )
+    sampler = _sampler(config, stage)
+    return TrainingStream(stage.records, sampler, loading, shard=shard)
+
+
+def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:
+    try:
+        return PairedSampler(
+            stage.labels,
+            stage.records.modality,
+            identities=config.train.identities,
+            images=config.train.images,
+            modalities=len(MODALITIES),
+            steps=stage.steps,
+            seed=config.seed,
+            stage=stage.index,
+        )
+    except InputError as error:
+        raise InputError(f"{stage.name}: {error}") from None
+
+
+def images_per_step(config: ConfigDict) -> int:
+    """Count the images of all modalities in a batch."""
+    return config.train.identities * config.train.images * len(MODALITIES)

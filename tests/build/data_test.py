@@ -1,0 +1,104 @@
+"""The data of a run, built from a config."""
+
+import numpy as np
+import pytest
+
+from ckda_jax.build import data
+from ckda_jax.structs import InputError
+from tests import runs
+
+
+def load(config, world):
+    """Load the datasets of a config."""
+    return data.datasets(config, {name: str(root) for name, root in world.items()})
+
+
+def test_world_of_real_data_is_the_roots(world, tmp_path):
+    config = runs.configuration(world)
+    assert data.world(config, tmp_path) == {k: str(v) for k, v in world.items()}
+    assert runs.listing(tmp_path) == []
+
+
+def test_a_synthetic_world_has_the_sites_of_the_run_and_its_seed(world, tmp_path):
+    config = runs.configuration(world, stages="sysu", seed=3)
+    config.data.synthetic.update(enabled=True, identities=4, test_identities=2, images=2)
+    roots = data.world(config, tmp_path)
+    assert roots.keys() == {"sysu"}
+    assert roots["sysu"].startswith(f"{tmp_path}/world/")
+    assert '"seed": 3' in (tmp_path / "world" / "world.json").read_text()
+    config.data.synthetic.seed = 5
+    with pytest.raises(InputError, match="holds another synthetic world"):
+        data.world(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stages": ""}, "config.stages is empty"),
+        ({"stages": "regdb,nowhere"}, "names 'nowhere'; there are .*sysu"),
+        ({"eval_only": "nowhere"}, "names 'nowhere'"),
+        ({"stages": "regdb,regdb"}, "'regdb' stands more than once"),
+        ({"stages": "regdb", "eval_only": "regdb"}, "'regdb' stands more than once"),
+    ],
+)
+def test_names_of_datasets_are_checked(world, changes, said):
+    with pytest.raises(InputError, match=said):
+        data.check_names(runs.configuration(world, **changes))
+
+
+def test_stages_follow_each_other_with_a_slice_each(world):
+    config = runs.configuration(world, eval_only="llcm")
+    loaded = load(config, world)
+    assert list(loaded) == ["regdb", "sysu", "llcm"]
+    first, second = data.stages(config, loaded, first_index=2)
+    assert (first.index, second.index) == (2, 3)
+    assert (first.first_row, second.first_row) == (0, 6)
+    assert first.capacity == second.capacity == 12
+    assert set(second.labels.tolist()) == set(range(6, 12))
+
+
+def test_a_joint_run_has_one_stage_of_all_identities(world):
+    config = runs.configuration(world, preset="joint")
+    (stage,) = data.stages(config, load(config, world))
+    assert stage.names == ("regdb", "sysu")
+    assert stage.classes == 12
+
+
+def test_max_identities_leaves_identities_out_of_training_only(world):
+    few = runs.configuration(world, data__max_identities=4)
+    every = runs.configuration(world)
+    assert [stage.classes for stage in data.stages(few, load(few, world))] == [4, 4]
+    assert [stage.classes for stage in data.stages(every, load(every, world))] == [6, 6]
+    left, right = (load(config, world)["regdb"].protocols for config in (few, every))
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name].gallery.paths, right[name].gallery.paths)
+
+
+def test_more_identities_in_a_batch_than_there_are_is_refused(world):
+    config = runs.configuration(world, train__identities=8)
+    with pytest.raises(InputError, match="regdb: 6 identities cannot fill batches of 8"):
+        data.stages(config, load(config, world))
+
+
+def test_stream_gives_the_batches_of_the_config(world):
+    config = runs.configuration(world)
+    _, stage = data.stages(config, load(config, world))
+    with data.stream(config, stage) as stream:
+        batches = list(stream)
+    assert len(batches) == 4
+    assert batches[0].images.shape == (2, 8, 32, 16, 3)
+    assert len(set(batches[0].labels[0].tolist())) == 4
+    assert data.images_per_step(config) == 16
+
+
+def test_two_processes_share_a_batch(world):
+    config = runs.configuration(world)
+    stage, _ = data.stages(config, load(config, world))
+    shares = []
+    for index in range(2):
+        with data.stream(config, stage, (index, 2)) as stream:
+            shares.append(next(stream).example)
+    with data.stream(config, stage) as stream:
+        whole = next(stream).example
+    np.testing.assert_array_equal(np.concatenate(shares, axis=1), whole)

@@ -1,0 +1,65 @@
+"""What `--check` tells, next to counting by hand."""
+
+import numpy as np
+import pytest
+
+from ckda_jax import build, check
+from ckda_jax.config import load
+from ckda_jax.engine.distributed import Cluster
+from tests import runs
+
+
+@pytest.fixture
+def config(world):
+    """The tiny run's configuration."""
+    return runs.configuration(world)
+
+
+def test_report_counts_what_is_there(config, tmp_path):
+    draft = build.draft(config, tmp_path, Cluster.of_all_devices())
+    made = build.try_start(config, draft)
+    lines = check.report(config, draft, made, tmp_path / "run")
+    regdb, sysu = (draft.datasets[place].train for place in (0, 1))
+    assert lines[:2] == [
+        f"stage {place + 1}  {name}: 6 identities, {(records.modality == 0).sum()} "
+        f"visible, {(records.modality == 1).sum()} infrared images, 2 epochs x 2 steps"
+        for place, (name, records) in enumerate((("regdb", regdb), ("sysu", sysu)))
+    ]
+    protocol = draft.datasets[0].protocols["visible-to-infrared"]
+    assert lines[2] == (
+        f"evaluated  regdb visible-to-infrared: {len(protocol.query)} queries, "
+        f"{len(protocol.gallery)} gallery images"
+    )
+    told = [line for line in lines if line.startswith("parameters")]
+    total = sum(int(line.split(": ")[1].replace(",", "")) for line in told)
+    leaves = runs.leaves(made["params"])
+    assert total == sum(leaf.size for leaf in leaves)
+    assert f"parameters  frozen: {config.model.width}" in told
+    assert not any("world" in line for line in lines)
+
+
+def test_estimate_is_five_times_the_weights_and_what_blocks_keep(config):
+    params = {"kernel": np.zeros((3, 4), np.float32)}
+    state, activations = check.estimate(config, params)
+    assert state == 5 * 12 * 4
+    tokens, images, width, heads, depth = 4 * 2, 2 * 8, 12, 2, 2
+    kept = (8 + 2 * 2) * width + 2 * heads * tokens
+    assert activations == images * tokens * depth * kept * 4
+
+
+def test_recomputing_and_half_precision_keep_less(config):
+    params = {"kernel": np.zeros(1, np.float32)}
+    _, whole = check.estimate(config, params)
+    config.model.dtype = "bfloat16"
+    assert check.estimate(config, params)[1] == whole // 2
+    config.model.remat = True
+    assert check.estimate(config, params)[1] == 2 * 8 * 8 * 2 * 12 * 2
+
+
+def test_a_full_size_model_is_told_in_gigabytes(world):
+    config = load(f"{runs.COMMON}")
+    params = {"kernel": np.zeros(86_000_000, np.float32)}
+    state, activations = check.estimate(config, params)
+    assert state == 5 * 4 * 86_000_000
+    # 64 images of 210 tokens, 12 blocks, 16 widths of 768 and 24 rows of scores each.
+    assert activations == 64 * 210 * 12 * (16 * 768 + 24 * 210) * 4

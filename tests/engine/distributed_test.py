@@ -1,0 +1,121 @@
+"""Devices and processes: how arrays are laid out, and two processes as one."""
+
+import subprocess
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ckda_jax.engine import distributed
+from ckda_jax.engine.distributed import Cluster
+from ckda_jax.structs import InputError
+from tests import runs
+
+
+@pytest.fixture
+def cluster():
+    """All devices of the tests: two."""
+    return Cluster.of_all_devices()
+
+
+def test_a_cluster_has_every_device_and_one_process(cluster):
+    assert dict(cluster.mesh.shape) == {"data": 2, "model": 1}
+    assert cluster.shard == (0, 1)
+    assert cluster.is_main
+
+
+def test_put_shares_rows_out_and_copies_what_has_none(cluster):
+    tree = {"images": np.arange(12).reshape(1, 4, 3), "present": np.array([True])}
+    placed = cluster.put(tree, axis=1)
+    np.testing.assert_array_equal(placed["images"], tree["images"])
+    shards = placed["images"].addressable_shards
+    assert [shard.data.shape for shard in shards] == [(1, 2, 3)] * 2
+    assert placed["present"].sharding.is_fully_replicated
+
+
+def test_replicate_copies_to_every_device(cluster):
+    placed = cluster.replicate({"a": jnp.arange(3), "none": None})
+    assert placed["none"] is None
+    assert [s.data.shape for s in placed["a"].addressable_shards] == [(3,)] * 2
+
+
+def test_replicate_among_processes_takes_typed_keys(cluster, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    key = jax.random.key(7)
+    placed = cluster.replicate({"key": key, "a": np.arange(3), "b": jnp.ones(2)})
+    assert placed["key"].dtype == key.dtype
+    assert jax.random.key_data(placed["key"]).tolist() == [0, 7]
+    assert placed["a"].tolist() == [0, 1, 2]
+
+
+def test_rows_that_devices_cannot_share_are_refused(cluster):
+    cluster.check_rows(4, "a batch")
+    with pytest.raises(InputError, match="a batch has 3 rows, which 2 devices"):
+        cluster.check_rows(3, "a batch")
+
+
+@pytest.fixture
+def joined(monkeypatch):
+    """Catch what processes would be joined with."""
+    caught = {}
+    monkeypatch.setattr(
+        jax.distributed, "initialize", lambda *a, **k: caught.update(k, address=a[0])
+    )
+    monkeypatch.setattr(jax.config, "update", lambda *a: None)
+    return caught
+
+
+def test_a_process_alone_joins_nobody(monkeypatch, joined):
+    monkeypatch.delenv(distributed.COORDINATOR, raising=False)
+    distributed.initialise()
+    assert joined == {}
+
+
+def test_a_launchers_environment_names_the_others(monkeypatch, joined):
+    monkeypatch.setenv(distributed.COORDINATOR, "host:1")
+    monkeypatch.setenv(distributed.PROCESSES, "4")
+    monkeypatch.setenv(distributed.PROCESS, "3")
+    distributed.initialise()
+    assert joined == {"address": "host:1", "num_processes": 4, "process_id": 3}
+
+
+@pytest.mark.parametrize("values", [{}, {"PROCESSES": "2"}, {"PROCESSES": "two"}])
+def test_half_an_environment_is_refused(monkeypatch, joined, values):
+    monkeypatch.setenv(distributed.COORDINATOR, "host:1")
+    for name in ("PROCESSES", "PROCESS"):
+        variable = getattr(distributed, name)
+        monkeypatch.delenv(variable, raising=False)
+        if name in values:
+            monkeypatch.setenv(variable, values[name])
+    with pytest.raises(InputError, match="CKDA_PROCESSES and CKDA_PROCESS are not both"):
+        distributed.initialise()
+    assert joined == {}
+
+
+@pytest.mark.slow
+def test_two_processes_compute_what_one_does(finished, world, tmp_path):
+    folder = tmp_path / "run"
+    launch = [str(runs.ROOT / "launch" / "local.sh"), "2"]
+    command = [*launch, *runs.command("train", runs.words(folder, world))]
+    done = subprocess.run(
+        command,
+        env=runs.environment(tmp_path / "cache"),
+        cwd=runs.ROOT,
+        text=True,
+        capture_output=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if "after stage 2" in line and "[1]" in line] == []
+    assert len([line for line in lines if "after stage 2" in line]) == 2
+    left, right = runs.metrics(folder), runs.metrics(finished)
+    assert len(left) == len(right) == 8
+    for row, other in zip(left, right, strict=True):
+        assert row["loss"] == pytest.approx(other["loss"], rel=2e-3)
+    found = runs.scores(runs.results(folder)["evaluations"])
+    wanted = runs.scores(runs.results(finished)["evaluations"])
+    assert list(found) == list(wanted)
+    for place in found:
+        assert found[place] == pytest.approx(wanted[place], abs=0.03), place

@@ -1,0 +1,142 @@
+"""Evaluation: rankings, their lists, prompt maps and whose prompts are used."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ckda_jax.data.dataset import Protocol
+from ckda_jax.engine.evaluate import Few, Ranking, check_per_dataset, per_dataset
+from ckda_jax.retrieval import metrics
+from ckda_jax.retrieval.protocols import RULES
+from ckda_jax.structs import InputError, Records
+from tests import runs
+
+
+def table(identity, camera, modality):
+    """Make a table of images that nobody opens."""
+    n = len(identity)
+    return Records(
+        paths=np.array([f"/data/{modality}/{i}.jpg" for i in range(n)]),
+        identity=np.array(identity, np.int64),
+        modality=np.full(n, modality, np.int8),
+        camera=np.array(camera, np.int32),
+        tracklet=np.full(n, -1, np.int32),
+    )
+
+
+@pytest.fixture
+def ranking():
+    """Three queries before a gallery of four; camera 2 sees what SYSU's camera 3 does."""
+    protocol = Protocol(
+        name="p",
+        query=table([5, 6, 7], [3, 3, 6], 1),
+        gallery=table([5, 6, 7, 5], [1, 1, 2, 2], 0),
+        rule="sysu",
+    )
+    distances = np.array(
+        [[0.3, 0.2, 0.1, 0.0], [0.1, 0.4, 0.3, 0.2], [0.9, 0.7, 0.6, 0.8]]
+    )
+    return Ranking(protocol=protocol, distances=distances)
+
+
+def test_scores_are_those_of_the_metrics(ranking):
+    scores = ranking.scores()
+    query, gallery = ranking.protocol.query, ranking.protocol.gallery
+    wanted = metrics.evaluate(
+        ranking.distances,
+        query.identity,
+        query.camera,
+        gallery.identity,
+        gallery.camera,
+        RULES["sysu"],
+    )
+    assert (scores["mAP"], scores["mINP"]) == (wanted.mAP, wanted.mINP)
+    assert (scores["queries"], scores["gallery"]) == (3, 4)
+    assert scores["rank1"] == wanted.cmc[0] == pytest.approx(1 / 3)
+    assert scores["rank5"] == 1.0
+
+
+def test_lists_are_ranked_marked_and_without_what_the_protocol_removes(ranking):
+    first, second = ranking.lists(2, length=2)
+    assert first["query"] == {
+        "path": "/data/1/0.jpg",
+        "identity": 5,
+        "camera": 3,
+        "modality": "infrared",
+    }
+    # The two nearest, from camera 2, are removed for a query from camera 3.
+    shown = [(e["path"], e["distance"], e["correct"]) for e in first["gallery"]]
+    assert shown == [("/data/0/1.jpg", 0.2, False), ("/data/0/0.jpg", 0.3, True)]
+    assert second["query"]["identity"] == 7
+    assert second["gallery"][0]["correct"]
+
+
+def test_lists_of_more_queries_than_there_are_repeat_none(ranking):
+    found = [entry["query"]["identity"] for entry in ranking.lists(10)]
+    assert found == [5, 6, 7]
+
+
+def test_distances_are_minus_the_cosines_of_the_embeddings(assembled, snapshot):
+    evaluator, dataset = assembled.evaluator, assembled.datasets[0]
+    (protocol,) = dataset.protocols.values()
+    distances = evaluator.rank(snapshot, dataset, protocol).distances
+    assert distances.shape == (len(protocol.query), len(protocol.gallery))
+    chain = dataset.resize_test
+    query = evaluator.embedder.table(snapshot, protocol.query.take(np.array([3])), chain, 0)
+    gallery = evaluator.embedder.table(snapshot, protocol.gallery.take(np.array([5])), chain, 1)
+    cosine = float(query[0] @ gallery[0])
+    assert distances[3, 5] == pytest.approx(-cosine, abs=1e-5)
+    assert np.abs(distances).max() <= 1 + 1e-5
+
+
+def test_swapped_modalities_feed_images_through_the_others_prompts(assembled, snapshot):
+    def distances(modality, place):
+        evaluator = dataclasses.replace(assembled.evaluator, modality=modality)
+        dataset = assembled.datasets[place]
+        (protocol,) = dataset.protocols.values()
+        return evaluator.rank(snapshot, dataset, protocol).distances
+
+    regdb, llcm = 0, 2
+    assert assembled.datasets[llcm].name == "llcm"
+    own = distances("own", regdb)
+    assert np.abs(distances("swapped", regdb) - own).max() > 1e-4
+    np.testing.assert_array_equal(distances("llcm:swapped", regdb), own)
+    swapped = distances("llcm:swapped", llcm)
+    np.testing.assert_array_equal(swapped, distances("swapped", llcm))
+    assert np.abs(swapped - distances("own", llcm)).max() > 1e-4
+
+
+def test_examples_are_what_the_report_reads(assembled, snapshot, tmp_path):
+    dataset = assembled.datasets[1]
+    (protocol,) = dataset.protocols.values()
+    ranking = assembled.evaluator.rank(snapshot, dataset, protocol)
+    assembled.evaluator.write_examples(snapshot, dataset, ranking, Few(2, tmp_path))
+    assert runs.listing(tmp_path) == ["sysu.json", "sysu.npz"]
+    with np.load(tmp_path / "sysu.npz") as file:
+        maps = dict(file)
+    assert maps["images"].shape == (2, 2, 32, 16, 3)
+    assert maps["images"].dtype == np.uint8
+    out = assembled.evaluator.embedder.outputs(snapshot, maps["images"])
+    for name in ("common", "specific"):
+        prompt = np.abs(np.asarray(getattr(out, f"{name}_prompt"))).mean(-1)
+        np.testing.assert_array_equal(maps[name], prompt)
+        assert maps[name].shape == (2, 2, 32, 16)
+        assert maps[name].min() >= 0 < maps[name].max()
+
+
+def test_per_dataset_reads_one_value_or_pairs():
+    assert per_dataset("swapped", "any", "own") == "swapped"
+    assert per_dataset("a:swapped,b:own", "a", "own") == "swapped"
+    assert per_dataset("a:swapped,b:own", "c", "own") == "own"
+
+
+@pytest.mark.parametrize("value", ["other", "a:other", "a:own,b:x", "", "a:own,own"])
+def test_check_per_dataset_refuses_other_values(value):
+    with pytest.raises(InputError, match="config.eval.modality"):
+        check_per_dataset("config.eval.modality", value, ("own", "swapped"))
+
+
+@pytest.mark.parametrize("value", ["own", "swapped", "a:swapped", "a:own,b:swapped"])
+def test_check_per_dataset_takes_its_values(value):
+    check_per_dataset("config.eval.modality", value, ("own", "swapped"))

@@ -1,0 +1,213 @@
+"""The lifelong loop, its turns one by one; whole runs are in `tests/train_test.py`."""
+
+import dataclasses
+import json
+import shutil
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+from ckda_jax import build
+from ckda_jax.engine import lifelong
+from ckda_jax.engine.checkpoint import Checkpoints, Position
+from ckda_jax.engine.lifelong import Desk, due, evaluation_line
+from ckda_jax.engine.results import START, Results
+from ckda_jax.engine.run import Pauses
+from ckda_jax.reporting.progress import Progress
+from ckda_jax.reporting.writer import Writer
+from tests import runs
+
+
+@pytest.fixture
+def desk(tmp_path, assembled):
+    """A desk whose files are in a folder of their own."""
+    content = runs.results(assembled.workdir)
+    content["datasets"].append("llcm")
+    made = Desk(
+        checkpoints=Checkpoints(tmp_path / "checkpoints"),
+        results=Results(tmp_path / "results.json", content),
+        writer=Writer(tmp_path, tensorboard=False),
+        progress=Progress(
+            ["regdb", "sysu"], [4, 4], images_per_step=16, console=Console(quiet=True)
+        ),
+    )
+    yield made
+    made.writer.close()
+    made.checkpoints.close()
+
+
+def start(assembled, snapshot, index):
+    """Begin a stage of the assembled run."""
+    stage = assembled.stages[index]
+    previous = assembled.stages[index - 1].info if index else None
+    return lifelong.begin(assembled, stage, snapshot, previous)
+
+
+def names_due(run, at):
+    """List the datasets due after a stage, and whether they are learned."""
+    return {dataset.name: seen for dataset, _, seen in due(run, at)}
+
+
+def test_what_is_due_grows_with_the_stages(assembled):
+    nothing = {"regdb": False, "sysu": False, "llcm": False}
+    assert names_due(assembled, START) == nothing
+    assert names_due(assembled, 0) == nothing | {"regdb": True}
+    assert names_due(assembled, 1) == {"regdb": True, "sysu": True, "llcm": False}
+
+
+def test_datasets_learned_later_may_be_left_out(assembled):
+    run = dataclasses.replace(assembled, evaluate_unseen=False)
+    assert names_due(run, START).keys() == {"regdb", "sysu", "llcm"}
+    assert names_due(run, 0) == {"regdb": True, "llcm": False}
+    assert names_due(run, 1) == {"regdb": True, "sysu": True, "llcm": False}
+
+
+def test_datasets_learned_before_count_as_learned(assembled):
+    run = dataclasses.replace(assembled, learned_before=frozenset({"llcm"}))
+    assert names_due(run, 0) == {"regdb": True, "sysu": False, "llcm": True}
+
+
+def test_the_first_stage_has_no_teacher(assembled):
+    state, frozen = start(assembled, assembled.origin, 0)
+    assert frozen.teacher is None
+    assert int(state.step) == 0
+    assert int(frozen.stage.index) == 0
+
+
+def test_a_later_stage_has_the_previous_model_for_teacher(assembled, snapshot):
+    state, frozen = start(assembled, snapshot, 1)
+    chex.assert_trees_all_equal(frozen.teacher, snapshot.variables)
+    kept, was = dict(state.params), dict(snapshot.variables["params"])
+    kernel, old = kept.pop("classifier")["kernel"], was.pop("classifier")["kernel"]
+    chex.assert_trees_all_equal(kept, was)
+    chex.assert_trees_all_equal(state.batch_stats, snapshot.variables["batch_stats"])
+    np.testing.assert_array_equal(kernel[:, :6], old[:, :6])
+    assert np.abs(kernel[:, 6:] - old[:, 6:]).min(axis=0).all()
+    moments = [x for x in runs.leaves(state.opt_state) if x.ndim]
+    assert not any(np.any(moment) for moment in moments)
+
+
+def test_the_teacher_and_the_run_key_outlive_the_state(assembled, snapshot):
+    state, frozen = start(assembled, snapshot, 1)
+    jax.tree.map(lambda leaf: leaf.delete(), state)
+    chex.assert_trees_all_equal(frozen.teacher, snapshot.variables)
+    assert jax.random.key_data(assembled.key).shape == (2,)
+
+
+def test_the_classifier_is_carried_only_where_asked(assembled, snapshot):
+    run = dataclasses.replace(assembled, carry_classifier="equal_count")
+    kernel = start(run, snapshot, 1)[0].params["classifier"]["kernel"]
+    np.testing.assert_array_equal(kernel[:, 6:], kernel[:, :6])
+    kernel = start(assembled, snapshot, 1)[0].params["classifier"]["kernel"]
+    assert np.abs(kernel[:, 6:] - kernel[:, :6]).max() > 1e-4
+
+
+def test_a_stage_starts_alike_whatever_the_classifiers_size(assembled, snapshot):
+    stage = assembled.stages[1]
+    alone = dataclasses.replace(stage, first_row=0, capacity=6)
+    kernel = snapshot.variables["params"]["classifier"]["kernel"]
+    small = jax.tree.map(lambda leaf: leaf, snapshot)
+    small.variables["params"]["classifier"] = {"kernel": kernel[:, :6]}
+    state, _ = lifelong.begin(assembled, alone, small, None)
+    whole, _ = start(assembled, snapshot, 1)
+    np.testing.assert_array_equal(
+        state.params["classifier"]["kernel"], whole.params["classifier"]["kernel"][:, 6:]
+    )
+
+
+def test_log_fetches_what_is_due_and_the_last_step(assembled, desk, tmp_path):
+    run = dataclasses.replace(
+        assembled, pauses=Pauses(log_every=3, checkpoint_every=9, eval_every=0)
+    )
+    for done in range(1, 5):
+        metrics = {"loss": jnp.float32(done), "lr": jnp.float32(0.5)}
+        lifelong.log(run, desk, run.stages[0], done, metrics)
+    rows = runs.metrics(tmp_path)
+    assert [(row["step"], row["epoch"], row["loss"]) for row in rows] == [
+        (3, 2, 3.0),
+        (4, 2, 4.0),
+    ]
+
+
+def test_the_loop_turns_aside_where_due_but_not_at_the_stages_end(
+    assembled, snapshot, desk, monkeypatch
+):
+    evaluated = []
+    monkeypatch.setattr(
+        lifelong, "evaluate", lambda *_, epoch: evaluated.append((done, epoch))
+    )
+    pauses = Pauses(log_every=1, checkpoint_every=3, eval_every=1)
+    run = dataclasses.replace(assembled, pauses=pauses)
+    state, frozen = start(run, snapshot, 1)
+    with run.stream(run.stages[1]) as stream:
+        for done in range(1, 5):
+            lifelong.turn_aside(run, desk, run.stages[1], done, state, frozen, stream)
+    assert evaluated == [(2, 1)]
+    assert desk.checkpoints.latest_position() == Position(1, 3)
+
+
+def test_resume_goes_to_the_newest_state_of_the_same_stage(assembled, snapshot, desk):
+    state, _ = start(assembled, snapshot, 1)
+    first, second = assembled.stages
+    later = state.replace(step=jnp.int32(3))
+    with assembled.stream(second) as stream:
+        next(stream)
+        wanted = next(stream)
+        stream.set_state({**stream.get_state(), "step": 1})
+        desk.checkpoints.save_step(Position(1, 3), later, stream.get_state())
+    with assembled.stream(second) as stream:
+        found, done = lifelong.resume(desk, second, state, stream)
+        assert (int(found.step), done) == (3, 3)
+        np.testing.assert_array_equal(next(stream).example, wanted.example)
+    with assembled.stream(first) as stream:
+        found, done = lifelong.resume(desk, first, state, stream)
+        assert (int(found.step), done) == (0, 0)
+
+
+def test_what_is_in_the_results_is_not_evaluated_again(assembled, snapshot, desk):
+    before = len(desk.results.content["evaluations"])
+    lifelong.evaluate(assembled, desk, snapshot)
+    rows = desk.results.content["evaluations"]
+    assert [row["dataset"] for row in rows[before:]] == ["llcm"]
+    lifelong.evaluate(assembled, desk, snapshot)
+    assert len(desk.results.content["evaluations"]) == before + 1
+
+
+def test_scores_are_those_of_the_run(assembled, snapshot):
+    rows = list(lifelong.scores(assembled, snapshot))
+    assert [row["dataset"] for row in rows] == ["regdb", "sysu", "llcm"]
+    found = runs.scores(rows[:2])
+    wanted = runs.scores(runs.results(assembled.workdir)["evaluations"])
+    assert found == {place: wanted[place] for place in found}
+
+
+def test_evaluation_line_is_in_percent():
+    row = {"stage": 1, "epoch": None, "dataset": "a", "protocol": "p", "seen": False}
+    row |= {"mAP": 0.1234, "rank1": 1.0, "mINP": 0.0}
+    line = "after stage 2  a p  mAP 12.3  rank-1 100.0  mINP 0.0"
+    assert evaluation_line(row) == line + "  (not learned yet)"
+    assert evaluation_line({**row, "seen": True}) == line
+    assert evaluation_line({**row, "epoch": 3}).startswith("stage 2 epoch 3  a p")
+    assert evaluation_line({**row, "stage": START}).startswith("start  a p")
+
+
+def test_a_run_goes_on_inside_a_stage_and_ends_as_an_unbroken_one(
+    finished, world, tmp_path, monkeypatch
+):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    shutil.rmtree(folder / "checkpoints" / "stages" / "1")
+    shutil.rmtree(folder / "examples")
+    content = runs.results(folder)
+    content["evaluations"] = content["evaluations"][:-2]
+    (folder / "results.json").write_text(json.dumps(content))
+    newest = folder / "checkpoints" / "steps" / "10000003"
+    shutil.rmtree(newest)
+    monkeypatch.setattr(build.run, "compiled_step", runs.compile_quickly)
+    runs.take(folder, world)
+    runs.assert_same_run(folder, finished, stages=2)
+    assert len(list((folder / "examples").iterdir())) == 4

@@ -1,0 +1,85 @@
+"""Results: what was evaluated, on disk at any moment."""
+
+import json
+
+import pytest
+
+from ckda_jax.engine.results import Results, empty, read, summarise
+from ckda_jax.structs import InputError
+
+
+def content(**changes):
+    """Start results of two stages."""
+    given = {
+        "method": "ckda",
+        "preset": "ckda",
+        "seed": 0,
+        "stages": [["a"], ["b"]],
+        "datasets": ["a", "b"],
+    }
+    return empty(**(given | changes))
+
+
+def row(stage, dataset, value, epoch=None, protocol="p"):
+    """Write an evaluation whose metrics are all one value."""
+    scores = dict.fromkeys(("mAP", "rank1", "mINP"), value)
+    where = {"stage": stage, "epoch": epoch, "dataset": dataset, "protocol": protocol}
+    return {**where, "seen": True, **scores}
+
+
+def test_add_writes_the_file_each_time(tmp_path):
+    path = tmp_path / "results.json"
+    results = Results.open(path, content(), writes=True)
+    assert not path.exists()
+    results.add(row(0, "a", 0.5))
+    assert json.loads(path.read_text()) == results.content
+    results.add(row(0, "b", 0.25))
+    again = Results.open(path, content(seed=9), writes=True)
+    assert again.content == results.content
+    assert again.content["seed"] == 0
+
+
+def test_has_tells_apart_what_was_evaluated(tmp_path):
+    results = Results.open(tmp_path / "results.json", content(), writes=False)
+    results.add(row(0, "a", 0.5, epoch=1))
+    where = {"stage": 0, "dataset": "a", "protocol": "p"}
+    assert results.has(**where, epoch=1)
+    assert not results.has(**where, epoch=None)
+    assert not results.has(**{**where, "dataset": "b"}, epoch=1)
+
+
+def test_only_the_main_process_writes(tmp_path):
+    results = Results.open(tmp_path / "results.json", content(), writes=False)
+    results.add(row(0, "a", 0.5))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}'])
+def test_a_damaged_file_is_refused(tmp_path, text):
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="results.json: "):
+        Results.open(path, content(), writes=True)
+    assert path.read_text() == text
+
+
+def test_a_missing_file_is_refused_when_asked_for(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        read(tmp_path / "results.json")
+
+
+def test_summarise_is_that_of_a_table_written_by_hand():
+    rows = [row(-1, "a", 0.1), row(-1, "b", 0.2)]
+    rows += [row(0, "a", 0.8), row(0, "b", 0.3), row(0, "a", 0.99, epoch=1)]
+    rows += [row(1, "a", 0.6), row(1, "b", 0.7)]
+    found = summarise(content() | {"evaluations": rows}, "mAP")
+    assert found["seen_average"] == pytest.approx([0.8, 0.65])
+    assert found["forgetting"] == [None, pytest.approx(0.2)]
+    assert found["backward_transfer"] == pytest.approx(-0.2)
+    assert found["forward_transfer"] == pytest.approx(0.1)
+
+
+def test_summarise_takes_the_first_protocol_and_the_stages_done():
+    rows = [row(0, "a", 0.8), row(0, "a", 0.1, protocol="q")]
+    found = summarise(content() | {"evaluations": rows}, "rank1")
+    assert found["seen_average"] == [0.8]

@@ -1,0 +1,36 @@
+import json
+
+import numpy as np
+import pytest
+
+from ckda_jax.files import finite, write_json, write_text
+
+
+def test_write_json_turns_what_json_lacks_into_null(tmp_path):
+    path = tmp_path / "deep" / "results.json"
+    write_json(path, {"a": np.array([1.0, np.inf]), "b": (np.int64(2),), "c": tmp_path})
+    assert json.loads(path.read_text()) == {
+        "a": [1.0, None],
+        "b": [2],
+        "c": str(tmp_path),
+    }
+    assert [file.name for file in path.parent.iterdir()] == ["results.json"]
+
+
+def test_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "results.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"new": object()})
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "\ud800")
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_finite_leaves_text_and_none_alone():
+    assert finite({"a": None, "b": "nan", "c": True}) == {
+        "a": None,
+        "b": "nan",
+        "c": True,
+    }

@@ -1,0 +1,204 @@
+"""Training: what a run leaves behind, and what happens when it is run again."""
+
+import json
+import logging
+import shutil
+
+import chex
+import jax
+import pytest
+
+from ckda_jax import build, train
+from tests import runs
+
+KINDS = {"stage", "step", "epoch", "loss", "grad_norm", "lr"}
+
+
+def test_a_run_leaves_its_files_behind(finished):
+    there = {path.name for path in finished.iterdir()}
+    assert there == {
+        *("config.json", "lineage.json", "metrics.jsonl", "results.json"),
+        *("report.html", "tensorboard", "checkpoints", "examples"),
+    }
+    assert [row["step"] for row in runs.metrics(finished)] == [1, 2, 3, 4] * 2
+    assert runs.metrics(finished)[0].keys() >= KINDS
+    examples = {path.name for path in (finished / "examples").iterdir()}
+    assert examples == {"regdb.json", "regdb.npz", "sysu.json", "sysu.npz"}
+
+
+def test_a_run_evaluates_at_the_start_at_epochs_and_after_each_stage(finished):
+    rows = runs.results(finished)["evaluations"]
+    found = [(r["stage"], r["epoch"], r["dataset"], r["seen"]) for r in rows]
+    assert found == [
+        (-1, None, "regdb", False),
+        (-1, None, "sysu", False),
+        (0, 1, "regdb", True),
+        (0, 1, "sysu", False),
+        (0, None, "regdb", True),
+        (0, None, "sysu", False),
+        (1, 1, "regdb", True),
+        (1, 1, "sysu", True),
+        (1, None, "regdb", True),
+        (1, None, "sysu", True),
+    ]
+
+
+def test_alignment_acts_in_later_stages_only(finished):
+    parts = [row["loss/alignment"] for row in runs.metrics(finished)]
+    assert parts[:4] == [0, 0, 0, 0]
+    assert all(part > 0 for part in parts[5:])
+
+
+def test_a_finished_run_is_only_reported_again(finished, world, capsys):
+    before = {path: path.read_bytes() for path in finished.glob("*.json*")}
+    assert train.main(runs.words(finished, world)) == 0
+    assert {path: path.read_bytes() for path in finished.glob("*.json*")} == before
+    told = capsys.readouterr().out
+    assert "step" not in told and "report:" in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"optim__lr": 0.02}, "optim.lr: 0.01 -> 0.02"),
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"preset": "finetune"}, "method: ckda -> finetune"),
+    ],
+)
+def test_a_changed_config_is_refused_with_the_difference(
+    finished, world, capsys, changes, said
+):
+    before = runs.listing(finished)
+    assert train.main(runs.words(finished, world, **changes)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {finished} holds a run of another configuration")
+    assert said in error
+    assert runs.listing(finished) == before
+
+
+def test_keys_without_influence_may_change(finished, world):
+    changes = {"data__threads": 2, "train__log_every": 7, "report__queries": 1}
+    assert train.main(runs.words(finished, world, **changes)) == 0
+
+
+def test_check_tells_what_would_happen_and_writes_and_compiles_nothing(
+    world, tmp_path, capsys, caplog
+):
+    before = runs.listing(tmp_path)
+    with jax.log_compiles(True), caplog.at_level(logging.WARNING, "jax"):
+        status = train.main([*runs.words(tmp_path / "run", world), "--check"])
+    assert status == 0
+    assert runs.listing(tmp_path) == before
+    compiled = [r.getMessage() for r in caplog.records if "Compiling" in r.getMessage()]
+    assert not [line for line in compiled if "(init)" in line or "(step)" in line]
+    told = capsys.readouterr().out
+    assert "stage 1  regdb: 6 identities, 60 visible, 60 infrared images" in told
+    assert "2 epochs x 2 steps" in told
+    assert "evaluated  sysu all-search: " in told
+    assert "parameters  pretrained: " in told
+    assert "memory  about " in told
+    assert f"would write  {tmp_path}/run/" in told
+
+
+def test_check_of_a_synthetic_config_draws_its_world_elsewhere(tmp_path, capsys):
+    words = runs.words(tmp_path / "run", {}, data__synthetic__enabled=True)
+    sizes = ("identities=4", "test_identities=2", "images=2")
+    words += [f"--config.data.synthetic.{size}" for size in sizes]
+    assert train.main([*words, "--check"]) == 0
+    assert runs.listing(tmp_path) == []
+    assert f"would draw  {tmp_path}/run/world" in capsys.readouterr().out
+
+
+def test_a_joint_run_has_one_stage(world, tmp_path, capsys):
+    words = runs.words(tmp_path / "run", world, preset="joint")
+    assert train.main([*words, "--check"]) == 0
+    told = capsys.readouterr().out
+    assert "stage 1  regdb+sysu: 12 identities" in told
+    assert "stage 2" not in told
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory, world, finished):
+    """Extend the finished run by two stages, the earlier ones evaluated only."""
+    return runs.take(
+        tmp_path_factory.mktemp("extended") / "run",
+        world,
+        *("--init-from", str(finished)),
+        stages="llcm,vcm",
+        eval_only="regdb,sysu",
+    )
+
+
+@pytest.mark.slow
+def test_an_extended_run_goes_on_with_the_earlier_results(finished, extended):
+    old, new = runs.results(finished), runs.results(extended)
+    assert new["stages"] == [["regdb"], ["sysu"], ["llcm"], ["vcm"]]
+    assert new["datasets"] == ["regdb", "sysu", "llcm", "vcm"]
+    assert new["evaluations"][: len(old["evaluations"])] == old["evaluations"]
+    added = new["evaluations"][len(old["evaluations"]) :]
+    assert {row["stage"] for row in added} == {2, 3}
+    seen = {row["dataset"]: row["seen"] for row in added if row["stage"] == 2}
+    assert seen == {"regdb": True, "sysu": True, "llcm": True, "vcm": False}
+    lineage = json.loads((extended / "lineage.json").read_text())
+    assert lineage["learned"] == ["regdb", "sysu"]
+    assert len(new["summary"]["mAP"]["seen_average"]) == 4
+
+
+@pytest.mark.slow
+def test_an_extended_run_equals_an_unbroken_one(extended, world, tmp_path):
+    whole = runs.take(tmp_path / "whole", world, stages="regdb,sysu,llcm,vcm")
+    left, right = runs.metrics(extended), runs.metrics(whole)[8:]
+    assert [row["stage"] for row in left] == [2] * 4 + [3] * 4
+    # The classifiers differ in size, so the last bits do, and Adam makes much of them.
+    for row, other in zip(left, right, strict=True):
+        assert row["loss"] == pytest.approx(other["loss"], rel=2e-3)
+        alignment = pytest.approx(other["loss/alignment"], rel=0.05, abs=1e-3)
+        assert row["loss/alignment"] == alignment
+    assert left[0]["loss"] == pytest.approx(right[0]["loss"], rel=1e-4)
+    found = runs.scores(runs.results(extended)["evaluations"])
+    wanted = runs.scores(runs.results(whole)["evaluations"])
+    assert found.keys() == {place for place in wanted if place in found}
+    assert {place for place in found if place[0] > 1}
+    for place in found:
+        assert found[place] == pytest.approx(wanted[place], abs=0.03), place
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model__width": 16}, "use that run's config.model and config.prompts"),
+        ({"preset": "finetune"}, "use that run's model and method"),
+    ],
+)
+def test_extending_a_run_that_does_not_fit_is_refused(
+    finished, world, tmp_path, capsys, changes, said
+):
+    words = runs.words(tmp_path / "run", world, stages="llcm", **changes)
+    assert train.main([*words, "--init-from", str(finished), "--check"]) == 2
+    assert said in capsys.readouterr().err
+    assert runs.listing(tmp_path) == []
+
+
+def test_a_run_cannot_extend_itself(finished, world, capsys):
+    words = runs.words(finished, world)
+    assert train.main([*words, "--init-from", str(finished)]) == 2
+    assert "--init-from: none -> " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_run_with_one_line_and_leaves_what_was_saved(
+    finished, world, tmp_path, capsys, monkeypatch
+):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    for later in [folder / "checkpoints/stages/1", *folder.glob("checkpoints/steps/*")]:
+        shutil.rmtree(later)
+    monkeypatch.setattr(build.run, "compiled_step", runs.compile_quickly)
+    with runs.small_files_only(limit=20_000):
+        assert train.main(runs.words(folder, world)) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {folder}/checkpoints: cannot be written (")
+    assert error.count("\n") == 1
+    kept, wanted = runs.checkpoint(folder, 0), runs.checkpoint(finished, 0)
+    chex.assert_trees_all_equal(kept, wanted)
+    assert runs.results(folder) == runs.results(finished)

@@ -1,0 +1,49 @@
+import jax.numpy as jnp
+import pytest
+from flax import struct
+
+from ckda_jax import trees
+
+
+class Pair(struct.PyTreeNode):
+    left: object
+    right: object
+
+
+TREE = {"norm": {"scale": 1, "bias": 2}, "blocks": [3, Pair(left=4, right=None)]}
+
+
+def test_leaves_are_named_through_every_kind_of_node():
+    assert trees.named_leaves(TREE) == {
+        "blocks/0": 3,
+        "blocks/1/left": 4,
+        "norm/bias": 2,
+        "norm/scale": 1,
+    }
+
+
+def test_map_named_sees_name_and_other_leaves():
+    other = {"norm": {"scale": 10, "bias": 20}, "blocks": [30, Pair(40, None)]}
+    found = trees.map_named(lambda name, *leaves: (name, sum(leaves)), TREE, other)
+    assert found["norm"]["scale"] == ("norm/scale", 11)
+    assert found["blocks"][1].left == ("blocks/1/left", 44)
+
+
+def test_first_matching_rule_labels():
+    rules = [("norm/b.*", "rest"), ("norm/.*", "slow"), ("blocks/.*", "fast")]
+    labels = trees.label(TREE, rules)
+    assert labels["norm"] == {"scale": "slow", "bias": "rest"}
+    assert labels["blocks"] == ["fast", Pair(left="fast", right=None)]
+
+
+def test_a_rule_must_match_the_whole_name():
+    assert trees.matches("norm/scale", "norm/.*")
+    assert not trees.matches("norm/scale", "norm")
+    assert not trees.matches("my/norm/scale", "norm/.*")
+    with pytest.raises(ValueError, match="no rule covers the leaf 'blocks/0'"):
+        trees.label(TREE, [("norm", "slow"), ("norm/.*", "slow")])
+
+
+def test_mask_marks_what_matches_and_keeps_the_structure():
+    marked = trees.mask({"a": {"b": jnp.ones(2)}, "c": jnp.ones(3)}, "a/.*|d")
+    assert marked == {"a": {"b": True}, "c": False}

@@ -1,0 +1,101 @@
+"""The run directory: what may go on in it, and what is left after a refusal."""
+
+import pytest
+
+from ckda_jax import workdir
+from ckda_jax.engine.origin import Lineage
+from ckda_jax.structs import InputError
+from tests import runs
+
+
+@pytest.fixture
+def config(world):
+    """The tiny run's configuration."""
+    return runs.configuration(world)
+
+
+def test_a_claimed_directory_is_found_again(tmp_path, config):
+    lineage = Lineage(
+        init_from="/runs/a", first_index=2, learned=("x", "y"), identities=9
+    )
+    workdir.claim(tmp_path, config, lineage)
+    assert workdir.read_lineage(tmp_path) == lineage
+    workdir.check(tmp_path, config, lineage)
+
+
+def test_a_directory_without_lineage_is_of_a_run_of_its_own(tmp_path):
+    assert workdir.read_lineage(tmp_path) == Lineage()
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"learned": 3}', '{"learned": [], "x": 1}'])
+def test_a_damaged_lineage_is_refused(tmp_path, text):
+    (tmp_path / workdir.LINEAGE).write_text(text)
+    with pytest.raises(InputError, match="lineage.json: cannot be read"):
+        workdir.read_lineage(tmp_path)
+
+
+def test_another_config_is_refused_with_the_difference(tmp_path, config):
+    workdir.claim(tmp_path, config, Lineage())
+    config.train.epochs = 3
+    config.train.log_every = 5
+    with pytest.raises(InputError, match="another configuration") as caught:
+        workdir.check(tmp_path, config, Lineage())
+    assert "\n  train.epochs: 2 -> 3" in str(caught.value)
+    assert "log_every" not in str(caught.value)
+
+
+def test_another_origin_is_refused_with_the_difference(tmp_path, config):
+    workdir.claim(tmp_path, config, Lineage(init_from="/a", first_index=1))
+    with pytest.raises(InputError, match="--init-from: /a -> none"):
+        workdir.check(tmp_path, config, Lineage())
+    with pytest.raises(InputError, match="first_index of /a: 1 -> 2"):
+        workdir.check(tmp_path, config, Lineage(init_from="/a", first_index=2))
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("file", "is a file; give a directory"), ("file/run", "file is a file")],
+)
+def test_a_file_in_the_way_is_refused(tmp_path, config, place, said):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=said):
+        workdir.check(tmp_path / place, config, Lineage())
+
+
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path, config, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(workdir.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(InputError, match=r"cannot be written \(Permission denied\)"):
+        workdir.check(tmp_path / "run", config, Lineage())
+    assert runs.listing(tmp_path) == []
+
+
+def test_check_writes_nothing(tmp_path, config):
+    workdir.check(tmp_path / "a" / "run", config, Lineage())
+    assert runs.listing(tmp_path) == []
+
+
+def test_a_refusal_takes_away_what_was_written(tmp_path):
+    folder = tmp_path / "a" / "run"
+    with pytest.raises(InputError, match="no"), workdir.untouched_if_refused(folder):
+        (folder / "world" / "site").mkdir(parents=True)
+        (folder / "world" / "site" / "image").touch()
+        raise InputError("no")
+    assert runs.listing(tmp_path) == []
+
+
+def test_a_refusal_leaves_what_was_there(tmp_path):
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / "image").touch()
+    with pytest.raises(InputError, match="no"), workdir.untouched_if_refused(tmp_path):
+        (tmp_path / "more").mkdir()
+        raise InputError("no")
+    assert runs.listing(tmp_path) == ["world", "world/image"]
+
+
+def test_without_a_refusal_all_stays(tmp_path):
+    with workdir.untouched_if_refused(tmp_path / "run"):
+        (tmp_path / "run").mkdir()
+    assert runs.listing(tmp_path) == ["run"]
