@@ -1,6 +1,6 @@
 """One lifelong training step at full size: compile time, step time, memory, as JSON.
 
-    python benchmarks/full_step.py --config configs/lifelong.py --config.model.remat=true
+    python benchmarks/full_step.py --config configs/lifelong.py
 
 The step is that of a later stage: student forward and backward, teacher forward, losses
 and optimiser, on a random batch. Any config works; no data is read.

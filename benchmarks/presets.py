@@ -2,9 +2,9 @@
 
     python benchmarks/presets.py --out runs/presets
 
-A seed changes the world, the initial weights and the batch order; the starting backbone
-is the same. Interrupted, the same command goes on; finished runs are not repeated. Prints
-the table in Markdown and writes `presets.json` with what each run took.
+A seed changes the world, the initial weights and the batch order; the starting
+backbone is the same. Interrupted, the same command goes on; finished runs are not
+repeated. Prints the table in Markdown and writes `presets.json`: what each run took.
 """
 
 import argparse

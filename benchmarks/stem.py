@@ -48,7 +48,7 @@ def measure(config: ConfigDict, stem: str, folder: Path) -> dict[str, Any]:
         trained = pretrain.train(chosen, run, console)
         (scores,) = pretraining.score(run, trained).values()
         rows = read_rows(Path(scratch) / METRICS_FILE)
-        seconds = pretraining.training_seconds(Path(scratch))
+        seconds = pretrain.seconds(Path(scratch))
     backbone = trained.variables["params"]["backbone"]
     return {
         "stem": stem,

@@ -20,7 +20,9 @@ from ckda_jax.structs import InputError
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     made = argparse.ArgumentParser(prog="python -m ckda_jax.eval", description=__doc__)
-    made.add_argument("--workdir", required=True, type=Path, help="directory of the run")
+    made.add_argument(
+        "--workdir", required=True, type=Path, help="directory of the run"
+    )
     made.add_argument(
         "--stage", type=int, help="1-based stage; the last finished one when absent"
     )

@@ -35,7 +35,7 @@ from ckda_jax.engine.step import Learner
 from ckda_jax.models.plain import PlainModel
 from ckda_jax.models.vit import ViT
 from ckda_jax.reporting.progress import Progress
-from ckda_jax.reporting.writer import Writer
+from ckda_jax.reporting.writer import METRICS_FILE, Writer, read_rows
 from ckda_jax.structs import InputError, Tree
 
 BACKBONE = "backbone.npz"
@@ -84,8 +84,8 @@ def check(config: ConfigDict) -> None:
     """Refuse a config that cannot work, before anything is drawn.
 
     Raises:
-        InputError: a file that is not for pretraining, a value out of its range, or
-            fewer people than a batch needs.
+        InputError: a file that is not for pretraining, a value out of its range, fewer
+            people than a batch needs, or a world too small to score on.
     """
     if "crowd" not in config:
         raise InputError(
@@ -93,6 +93,12 @@ def check(config: ConfigDict) -> None:
             "that imports it"
         )
     build.check_limits(config)
+    world = config.data.synthetic
+    synthetic.Size(
+        identities=world.identities,
+        test_identities=world.test_identities,
+        images=world.images,
+    )
     if config.crowd.identities < config.train.identities:
         raise InputError(
             f"config.crowd.identities={config.crowd.identities} cannot fill batches of "
@@ -256,9 +262,15 @@ def describe(file: str, config: ConfigDict, run: Run) -> dict[str, Any]:
         "crowd": config.crowd.to_dict(),
         "steps": stage.steps,
         "images_per_step": config.train.identities * config.train.images,
-        "seconds": round(pretraining.training_seconds(run.workdir)),
+        "seconds": round(seconds(run.workdir)),
         "machine": f"{os.cpu_count()} cores, {jax.default_backend()}",
     }
+
+
+def seconds(folder: Path) -> float:
+    """Read from a run's log how long its steps took."""
+    rows = read_rows(folder / METRICS_FILE)
+    return pretraining.training_seconds([row["time"] for row in rows])
 
 
 def report(scores: dict[str, Scores], console: Console) -> None:

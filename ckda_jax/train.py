@@ -26,9 +26,7 @@ from ckda_jax.reporting.writer import Writer
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m ckda_jax.train", description=__doc__
-    )
+    made = argparse.ArgumentParser(prog="python -m ckda_jax.train", description=__doc__)
     config_lib.add_arguments(made)
     made.add_argument(
         "--workdir", required=True, type=Path, help="run directory, made when absent"

@@ -3,8 +3,8 @@
 import pytest
 
 from ckda_jax import eval as evaluation
-from ckda_jax.eval import chosen
 from ckda_jax.engine.lifelong import evaluation_line
+from ckda_jax.eval import chosen
 from ckda_jax.structs import InputError
 from tests import runs
 

@@ -2,14 +2,17 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from ckda_jax import build, pretrain
+from ckda_jax import config as config_lib
 from ckda_jax.data import synthetic
-from ckda_jax.engine import lifelong
+from ckda_jax.engine import lifelong, pretrained
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.pretrained import digest
+from ckda_jax.trees import named_leaves
 from tests import runs
 
 CONFIG = runs.ROOT / "configs" / "pretrain.py"
@@ -20,9 +23,9 @@ TINY = {
     "crowd.images": 4,
     "crowd.cameras": 4,
     "data.threads": 0,
-    "data.synthetic.identities": 2,
-    "data.synthetic.test_identities": 2,
-    "data.synthetic.images": 2,
+    "data.synthetic.identities": 4,
+    "data.synthetic.test_identities": 4,
+    "data.synthetic.images": 4,
     "model.image_size": "32,16",
     "model.width": 12,
     "model.depth": 2,
@@ -90,6 +93,7 @@ def test_training_moves_every_part_of_the_backbone(finished):
             assert len(np.unique(file[f"backbone/{name}"])) > 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_bits(finished, tmp_path, monkeypatch):
     def interrupt(this, desk, stage, done, *rest):
         turn_aside(this, desk, stage, done, *rest)
@@ -127,6 +131,7 @@ def test_a_finished_run_is_only_scored_again(finished, capsys):
         ({"train__epochs": 0}, "config.train.epochs=0"),
         ({"augment__infrared": True, "optim__lr": -1.0}, "config.optim.lr=-1.0"),
         ({"crowd__persons": 3}, "persons"),
+        ({"data__synthetic__identities": 2}, "identities = 2"),
     ],
 )
 def test_what_cannot_work_is_refused_and_nothing_written(
@@ -148,3 +153,23 @@ def test_a_config_without_a_crowd_is_refused(tmp_path, capsys):
     assert pretrain.main(arguments) == 2
     assert "configs/pretrain.py" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_the_shipped_backbone_is_that_of_the_shipped_configs():
+    config = config_lib.load(str(CONFIG))
+    path = pretrained.locate("asset:backbone")
+    assert path.stat().st_size <= 5_000_000
+    sidecar = json.loads(path.with_suffix(".json").read_text())
+    assert sidecar["changes"] == []
+    assert sidecar["crowd"] == config.crowd.to_dict()
+    assert sidecar["steps"] == config.train.steps * config.train.epochs
+    synthetic_config = config_lib.load(str(runs.ROOT / "configs" / "synthetic.py"))
+    plain = pretrain.model(synthetic_config, classes=2)
+    images = jax.ShapeDtypeStruct((1, 1, 64, 32, 3), np.float32)
+    made = jax.eval_shape(plain.init, jax.random.key(0), images)
+    wanted = named_leaves({"backbone": made["params"]["backbone"]})
+    found = pretrained.read_arrays(path)
+    assert found.pop("grid").tolist() == list(build.grid(synthetic_config))
+    assert {name: array.shape for name, array in found.items()} == {
+        name: leaf.shape for name, leaf in wanted.items() if "mod_embed" not in name
+    }

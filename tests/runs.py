@@ -1,6 +1,7 @@
 """Whole runs small enough for a test: a drawn world, a narrow model, a few steps."""
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -183,11 +184,14 @@ def assert_same_run(one: Path, other: Path, *, stages: int) -> None:
 def small_files_only(limit: int) -> Iterator[None]:
     """Let every write of this process beyond `limit` bytes of a file fail."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    hook = sys.unraisablehook
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        gc.collect()
+        sys.unraisablehook = hook
 
 
 def configuration(

@@ -27,7 +27,9 @@ def test_a_directory_without_lineage_is_of_a_run_of_its_own(tmp_path):
     assert workdir.read_lineage(tmp_path) == Lineage()
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '{"learned": 3}', '{"learned": [], "x": 1}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", '{"learned": 3}', '{"learned": [], "x": 1}']
+)
 def test_a_damaged_lineage_is_refused(tmp_path, text):
     (tmp_path / workdir.LINEAGE).write_text(text)
     with pytest.raises(InputError, match="lineage.json: cannot be read"):

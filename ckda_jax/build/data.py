@@ -35,7 +35,9 @@ def world(config: ConfigDict, workdir: Path) -> dict[str, str]:
 def check_names(config: ConfigDict) -> None:
     """Refuse a sequence of datasets that is empty, repeats itself or is not there."""
     names = [*config.stages, *config.eval_only]
-    known = synthetic.NAMES if config.data.synthetic.enabled else tuple(config.data.roots)
+    known = (
+        synthetic.NAMES if config.data.synthetic.enabled else tuple(config.data.roots)
+    )
     if not config.stages:
         raise InputError("config.stages is empty; name at least one dataset")
     for name in names:

@@ -79,9 +79,7 @@ def draft(
     )
 
 
-def try_start(
-    config: ConfigDict, drafted: Draft, before: Origin | None = None
-) -> Tree:
+def try_start(config: ConfigDict, drafted: Draft, before: Origin | None = None) -> Tree:
     """Fit the weights that a run would start from to its model, compiling nothing.
 
     Returns:

@@ -87,8 +87,8 @@ def main_guard(
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
-        # Orbax tells its users' developers what it does, by warnings.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax logs what it does, and the trace of every error that it also raises.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         try:
             with _terminable():
                 status = main(argv) or 0

@@ -1,9 +1,12 @@
-"""Checkpoints of a run: one for good at each stage's end, the newest few inside a stage."""
+"""Checkpoints of a run: one for good at each stage's end, the newest few inside."""
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +16,10 @@ from ckda_jax.engine.state import TrainState
 from ckda_jax.structs import Tree
 
 STEPS_PER_STAGE = 10_000_000
-"""More steps than a stage can have: `stage * STEPS_PER_STAGE + step` orders positions."""
+"""More steps than a stage has: `stage * STEPS_PER_STAGE + step` orders positions."""
+
+UNFINISHED = ".orbax-checkpoint-tmp"
+"""In the name of what Orbax has not finished writing."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -110,6 +116,8 @@ class Checkpoints:
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
         """Raise what a file system refuses as an OSError that names the folder."""
+        before = sys.unraisablehook
+        sys.unraisablehook = _without_aftermath(before)
         try:
             yield
         # TensorStore raises ValueError for what the file system refuses.
@@ -119,6 +127,18 @@ class Checkpoints:
                 f"{self._folder}: cannot be written ({cause}); make room or give "
                 "another --workdir, then run the same command again"
             ) from error
+        # Not after an error, whose aftermath comes at any time.
+        sys.unraisablehook = before
+
+
+def _without_aftermath(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Keep quiet about writes that go on after one failed and their loop is closed."""
+
+    def quiet(unraisable: Any) -> None:
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            hook(unraisable)
+
+    return quiet
 
 
 def _manager(
@@ -128,12 +148,15 @@ def _manager(
     max_to_keep: int | None = None,
     handler: ocp.StandardCheckpointHandler | None = None,
 ) -> ocp.CheckpointManager:
-    """Open a folder of checkpoints; to write, remove what a killed run left unfinished."""
+    """Open a folder of checkpoints; a writer removes what a killed run left undone."""
     if writes:
+        # Not by Orbax, whose own clean-up synchronises the processes in a thread, while
+        # a step may be running on the same devices.
+        if jax.process_index() == 0:
+            for unfinished in folder.glob(f"*{UNFINISHED}*"):
+                shutil.rmtree(unfinished)
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=max_to_keep,
-            cleanup_tmp_directories=True,
-            enable_async_checkpointing=False,
+            max_to_keep=max_to_keep, enable_async_checkpointing=False
         )
     else:
         options = ocp.CheckpointManagerOptions(

@@ -29,8 +29,8 @@ def initialise() -> None:
         count, index = int(os.environ[PROCESSES]), int(os.environ[PROCESS])
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"{COORDINATOR}={address} is set, but {PROCESSES} and {PROCESS} are not both "
-            f"integers ({error}); start the processes with launch/local.sh"
+            f"{COORDINATOR}={address} is set, but {PROCESSES} and {PROCESS} are not "
+            f"both integers ({error}); start the processes with launch/local.sh"
         ) from error
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(address, num_processes=count, process_id=index)
@@ -75,8 +75,8 @@ class Cluster:
         devices = self.mesh.shape["data"]
         if rows % devices:
             raise InputError(
-                f"{what} has {rows} rows, which {devices} devices cannot share equally; "
-                f"choose a multiple of {devices}"
+                f"{what} has {rows} rows, which {devices} devices cannot share "
+                f"equally; choose a multiple of {devices}"
             )
 
     def put(self, tree: Tree, axis: int) -> Tree:
@@ -98,7 +98,8 @@ class Cluster:
             return jax.device_put(tree, sharding)
 
         def place(array: Any) -> jax.Array:
-            if jnp.issubdtype(getattr(array, "dtype", None), jax.dtypes.prng_key):
+            dtype: Any = getattr(array, "dtype", None)
+            if jnp.issubdtype(dtype, jax.dtypes.prng_key):
                 data = place(jax.random.key_data(array))
                 return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
             array = np.asarray(array)

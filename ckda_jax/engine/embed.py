@@ -48,9 +48,7 @@ class Embedder:
             )
             return embedding[0].astype("float32")
 
-        return jax.jit(
-            embed, static_argnums=2, out_shardings=self.cluster.replicated()
-        )
+        return jax.jit(embed, static_argnums=2, out_shardings=self.cluster.replicated())
 
     @functools.cached_property
     def _outputs(self) -> Any:
@@ -64,7 +62,7 @@ class Embedder:
             )
             return out
 
-        return jax.jit(outputs)
+        return jax.jit(outputs, out_shardings=self.cluster.replicated())
 
     def batch_of(
         self, snapshot: Snapshot, images: np.ndarray, modality: int

@@ -1,4 +1,4 @@
-"""Evaluation: a snapshot and a protocol in; scores, ranked lists and prompt maps out."""
+"""Evaluation: a snapshot and a protocol in; scores, rankings and prompt maps out."""
 
 import dataclasses
 from pathlib import Path
@@ -87,7 +87,7 @@ class Evaluator:
     modality: str = "own"
 
     def rank(self, snapshot: Snapshot, dataset: Dataset, protocol: Protocol) -> Ranking:
-        """Embed a protocol's images and compare every query with every gallery image."""
+        """Embed a protocol's images and compare each query with each gallery image."""
         query = self._features(snapshot, dataset, protocol.query)
         gallery = self._features(snapshot, dataset, protocol.gallery)
         return Ranking(protocol=protocol, distances=-(query @ gallery.T))
@@ -112,9 +112,16 @@ class Evaluator:
     def write_examples(
         self, snapshot: Snapshot, dataset: Dataset, ranking: Ranking, few: Few
     ) -> None:
-        """Write ranked lists and prompt maps of a dataset for the report."""
+        """Write ranked lists and prompt maps of a dataset for the report.
+
+        All processes of a run must call it, as they share the model; the main one writes.
+        """
+        maps: dict[str, Any] = self.prompt_maps(
+            snapshot, dataset, ranking.protocol, few.count
+        )
+        if not self.embedder.cluster.is_main:
+            return
         name, lists = ranking.protocol.name, ranking.lists(few.count)
-        maps = self.prompt_maps(snapshot, dataset, ranking.protocol, few.count)
         write_json(
             few.folder / f"{dataset.name}.json", {"protocol": name, "queries": lists}
         )

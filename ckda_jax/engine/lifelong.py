@@ -41,8 +41,9 @@ class Desk:
 def run(this: Run, desk: Desk) -> None:
     """Learn every stage that is not yet learned, evaluating after each.
 
-    Safe to call again after any interruption: finished stages are restored, a stage that
-    was interrupted goes on from its newest checkpoint, missing evaluations are made up.
+    Safe to call again after any interruption: finished stages are restored, a stage
+    that was interrupted goes on from its newest checkpoint, missing evaluations are
+    made up.
     """
     snapshot, previous = this.origin, None
     if this.evaluate_start:
@@ -149,9 +150,7 @@ def resume(
     state, stream_state = desk.checkpoints.restore_step(position, state)
     stream.set_state(stream_state)
     desk.writer.cut_back(position.stage, position.step)
-    desk.progress.note(
-        f"resumed {stage.name} at step {position.step} of {stage.steps}"
-    )
+    desk.progress.note(f"resumed {stage.name} at step {position.step} of {stage.steps}")
     return state, position.step
 
 
@@ -241,14 +240,14 @@ def evaluate(
         ranking = this.evaluator.rank(snapshot, dataset, protocol)
         row = {**where, "seen": seen, **ranking.scores()}
         desk.progress.note(evaluation_line(row))
-        if last and this.examples and desk.results.writes:
+        if last and this.examples:
             few = Few(this.examples, this.workdir / EXAMPLES)
             this.evaluator.write_examples(snapshot, dataset, ranking, few)
         desk.results.add(row)
 
 
 def due(this: Run, at: int) -> Iterator[tuple[Dataset, Protocol, bool]]:
-    """Walk the protocols to evaluate after stage `at`, and whether they were learned."""
+    """Walk the protocols due after stage `at`, and whether they were learned."""
     learned = {name for s in this.stages if s.index <= at for name in s.names}
     later = {name for s in this.stages if s.index > at for name in s.names}
     for dataset in this.datasets:

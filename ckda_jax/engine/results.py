@@ -39,7 +39,7 @@ class Results:
         return cls(path, read(path) if path.exists() else start, writes)
 
     def has(self, **where: Any) -> bool:
-        """Whether there is an evaluation with these values (stage, epoch, dataset...)."""
+        """Whether there is an evaluation with these values (stage, dataset, ...)."""
         return any(
             all(row[name] == value for name, value in where.items())
             for row in self.content["evaluations"]

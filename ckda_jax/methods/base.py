@@ -113,6 +113,7 @@ class Extra:
 
 
 def no_memory(key: Array, variables: Tree) -> Tree:
+    """Start with nothing, the default of `init`."""
     del key, variables
     return None
 
@@ -120,40 +121,48 @@ def no_memory(key: Array, variables: Tree) -> Tree:
 def no_begin(
     memory: Tree, variables: Tree, stage: StageInfo, key: Array
 ) -> tuple[Tree, Tree]:
+    """Leave memory and variables alone, the default of `begin`."""
     del stage, key
     return memory, variables
 
 
 def no_wrap(call: BlockCall, view: ForwardView) -> BlockCall:
+    """Put nothing around a block, the default of `wrap`."""
     del view
     return call
 
 
 def no_loss(view: StepView) -> tuple[Scalar, Metrics]:
+    """Ask for nothing, the default of `loss`."""
     return jnp.zeros((), view.student.feature.dtype), {}
 
 
 def no_projection(grads: Tree, grad_fn: Callable[..., Tree], view: StepView) -> Tree:
+    """Leave gradients alone, the default of `project`."""
     del grad_fn, view
     return grads
 
 
 def no_update(updates: Tree, view: StepView) -> Tree:
+    """Leave updates alone, the default of `update`."""
     del view
     return updates
 
 
 def no_merge(variables: Tree, teacher: Tree | None, end: StageEnd) -> Tree:
+    """Keep what was trained, the default of `merge`."""
     del teacher, end
     return variables
 
 
 def no_consolidation(memory: Tree, end: StageEnd) -> Tree:
+    """Keep the memory, the default of `consolidate`."""
     del end
     return memory
 
 
 def no_examples(memory: Tree) -> np.ndarray:
+    """Mix nothing in, the default of `examples`."""
     del memory
     return np.zeros((0, 2), np.int32)
 
@@ -165,6 +174,7 @@ def plain_embed(
     images: Array,
     modality: tuple[int, ...],
 ) -> Array:
+    """Take the model's own embedding, the default of `embed`."""
     del memory
     return apply(variables, images, modality=modality)[0]
 

@@ -24,9 +24,11 @@ def combine(**parts: Method) -> Method:
     one before it left; in `embed` a part's `apply` returns the embedding of the parts
     before it.
 
+    >>> import jax
     >>> from ckda_jax.methods.base import Method
-    >>> combine(a=Method(), b=Method()).init(None, {})
-    {}
+    >>> counting = Method(init=lambda key, variables: 0)
+    >>> combine(a=counting, b=Method()).init(jax.random.key(0), {})
+    {'a': 0}
     """
     return Method(
         init=_init(_with(parts, "init", base.no_memory)),

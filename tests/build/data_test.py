@@ -21,7 +21,9 @@ def test_world_of_real_data_is_the_roots(world, tmp_path):
 
 def test_a_synthetic_world_has_the_sites_of_the_run_and_its_seed(world, tmp_path):
     config = runs.configuration(world, stages="sysu", seed=3)
-    config.data.synthetic.update(enabled=True, identities=4, test_identities=2, images=2)
+    config.data.synthetic.update(
+        enabled=True, identities=4, test_identities=2, images=2
+    )
     roots = data.world(config, tmp_path)
     assert roots.keys() == {"sysu"}
     assert roots["sysu"].startswith(f"{tmp_path}/world/")
@@ -72,12 +74,16 @@ def test_max_identities_leaves_identities_out_of_training_only(world):
     left, right = (load(config, world)["regdb"].protocols for config in (few, every))
     assert left.keys() == right.keys()
     for name in left:
-        np.testing.assert_array_equal(left[name].gallery.paths, right[name].gallery.paths)
+        np.testing.assert_array_equal(
+            left[name].gallery.paths, right[name].gallery.paths
+        )
 
 
 def test_more_identities_in_a_batch_than_there_are_is_refused(world):
     config = runs.configuration(world, train__identities=8)
-    with pytest.raises(InputError, match="regdb: 6 identities cannot fill batches of 8"):
+    with pytest.raises(
+        InputError, match="regdb: 6 identities cannot fill batches of 8"
+    ):
         data.stages(config, load(config, world))
 
 

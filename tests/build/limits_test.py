@@ -17,7 +17,12 @@ def config():
 @pytest.mark.parametrize(
     ("allowed", "inside", "outside", "said"),
     [
-        (Range(0, 1), (0, 0.5, 1), (-0.1, 1.1, float("nan")), "at least 0 and at most 1"),
+        (
+            Range(0, 1),
+            (0, 0.5, 1),
+            (-0.1, 1.1, float("nan")),
+            "at least 0 and at most 1",
+        ),
         (Range(0, above_low=True), (1e-9, 7), (0, -1, float("inf")), "above 0"),
         (Range(0, 1, below_high=True), (0, 0.9), (1,), "at least 0 and below 1"),
         (Range(), (-5, 5), (float("inf"), float("nan")), "finite"),
@@ -62,7 +67,11 @@ def test_every_preset_is_within_the_limits(preset):
         ("augment.mean", (0.5, 0.5, float("nan")), "must be finite"),
         ("data.cache", -1.0, "must be at least 0"),
         ("init.allow_missing", "(", "is no regular expression"),
-        ("model.image_size", (256, 120), "not a multiple of config.prompts.patch_size 16"),
+        (
+            "model.image_size",
+            (256, 120),
+            "not a multiple of config.prompts.patch_size 16",
+        ),
         ("model.heads", 5, "width 768 cannot be split over config.model.heads 5"),
         ("model.patch_size", 200, "is smaller than config.model.patch_size 200"),
         ("eval.modality", "llcm:other", "'llcm:other' is none of own, swapped"),

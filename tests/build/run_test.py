@@ -70,7 +70,9 @@ def test_an_extension_starts_from_what_was_left_behind(finished, world, cluster)
     assert not run.evaluate_start
     assert int(run.origin.stage) == 1
     blocks = before.variables["params"]["backbone"]["blocks"]
-    chex.assert_trees_all_equal(run.origin.variables["params"]["backbone"]["blocks"], blocks)
+    chex.assert_trees_all_equal(
+        run.origin.variables["params"]["backbone"]["blocks"], blocks
+    )
     classifier = run.origin.variables["params"]["classifier"]["kernel"]
     assert classifier.shape == (12, 6)
 

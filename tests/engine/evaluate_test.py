@@ -83,8 +83,12 @@ def test_distances_are_minus_the_cosines_of_the_embeddings(assembled, snapshot):
     distances = evaluator.rank(snapshot, dataset, protocol).distances
     assert distances.shape == (len(protocol.query), len(protocol.gallery))
     chain = dataset.resize_test
-    query = evaluator.embedder.table(snapshot, protocol.query.take(np.array([3])), chain, 0)
-    gallery = evaluator.embedder.table(snapshot, protocol.gallery.take(np.array([5])), chain, 1)
+    query = evaluator.embedder.table(
+        snapshot, protocol.query.take(np.array([3])), chain, 0
+    )
+    gallery = evaluator.embedder.table(
+        snapshot, protocol.gallery.take(np.array([5])), chain, 1
+    )
     cosine = float(query[0] @ gallery[0])
     assert distances[3, 5] == pytest.approx(-cosine, abs=1e-5)
     assert np.abs(distances).max() <= 1 + 1e-5

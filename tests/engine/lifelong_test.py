@@ -115,7 +115,8 @@ def test_a_stage_starts_alike_whatever_the_classifiers_size(assembled, snapshot)
     state, _ = lifelong.begin(assembled, alone, small, None)
     whole, _ = start(assembled, snapshot, 1)
     np.testing.assert_array_equal(
-        state.params["classifier"]["kernel"], whole.params["classifier"]["kernel"][:, 6:]
+        state.params["classifier"]["kernel"],
+        whole.params["classifier"]["kernel"][:, 6:],
     )
 
 

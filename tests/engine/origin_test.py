@@ -76,7 +76,10 @@ def test_snapshot_takes_all_but_the_classifier_and_pads_the_memory():
     ("changes", "said"),
     [
         ({"memory": {}}, "the memory of .* 2 entries differ, alignment/mask"),
-        ({"memory": left_behind().memory | {"ewc": np.ones(2)}}, "1 entries differ, ewc"),
+        (
+            {"memory": left_behind().memory | {"ewc": np.ones(2)}},
+            "1 entries differ, ewc",
+        ),
         (
             {"variables": {"params": {"neck": {"scale": np.ones(4)}}}},
             "the model of .*; use that run's model and method",
@@ -91,7 +94,9 @@ def test_what_does_not_fit_is_refused(changes, said):
 def test_other_shapes_are_refused():
     old = left_behind()
     old.variables["params"]["neck"]["scale"] = np.ones(4)
-    with pytest.raises(InputError, match=r"params/neck/scale is \(4,\) there and \(3,\)"):
+    with pytest.raises(
+        InputError, match=r"params/neck/scale is \(4,\) there and \(3,\)"
+    ):
         old.snapshot(*new_run())
     with pytest.raises(InputError, match="alignment/mask is .* here"):
         left_behind().snapshot(*new_run(identities=2))

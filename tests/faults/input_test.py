@@ -44,7 +44,10 @@ def refused(tmp_path, capsys):
         ({"model__image_size": "36,16"}, "not a multiple of config.prompts.patch_size"),
         ({"model__patch_size": 20}, "smaller than config.model.patch_size 20"),
         ({"model__image_size": "16,8"}, "too small for the blur"),
-        ({"model__stem": "none"}, "config.model.stem='none'; choose one of patch, conv"),
+        (
+            {"model__stem": "none"},
+            "config.model.stem='none'; choose one of patch, conv",
+        ),
         ({"alignment__relation": "x"}, "choose one of direct, pairwise"),
         ({"erasing__fill": "x"}, "erasing.fill 'x' is unknown"),
         ({"eval__modality": "llcm:x"}, "'llcm:x' is none of own, swapped"),
@@ -54,12 +57,18 @@ def refused(tmp_path, capsys):
         ({"stages": ""}, "config.stages is empty"),
         ({"train__identities": 8}, "regdb: 6 identities cannot fill batches of 8"),
         ({"init__weights": "gone.npz"}, "gone.npz: there is no such file"),
-        ({"init__weights": "vit.bin"}, "weights are read from .safetensors, .npz, .pth"),
+        (
+            {"init__weights": "vit.bin"},
+            "weights are read from .safetensors, .npz, .pth",
+        ),
         ({"init__weights": "asset:none"}, "the package ships no such weights"),
         ({"init__weights": "hub:timm/vit"}, "needs a pinned revision"),
         ({"init__allow_missing": "("}, "is no regular expression"),
         ({"preset": "ckdo"}, "no preset 'ckdo'; nearest: ckda"),
-        ({"train__epoch": 3}, "--config.train.epoch: no such key; nearest: train.epochs"),
+        (
+            {"train__epoch": 3},
+            "--config.train.epoch: no such key; nearest: train.epochs",
+        ),
         ({"train__epochs": "many"}, "--config.train.epochs=many: must be of type int"),
     ],
 )
@@ -155,7 +164,9 @@ DATA = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "said"), DATA, ids=lambda x: getattr(x, "__name__", ""))
+@pytest.mark.parametrize(
+    ("spoil", "said"), DATA, ids=lambda x: getattr(x, "__name__", "")
+)
 def test_a_dataset_that_is_not_as_released(refused, world, tmp_path, spoil, said):
     root = shutil.copytree(world["regdb"], tmp_path / "RegDB")
     said = first_image(root).name if said == "first_image" else said
