@@ -1,4 +1,4 @@
-"""What `train --check` tells: counts, steps, parameters and memory, nothing compiled."""
+"""What `train --check` tells: counts, steps, parameters, memory; nothing compiled."""
 
 import math
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Train a model on a sequence of datasets, one after another.
 
-Running the same command again goes on where it stopped. The run directory then holds the
-resolved config, the log, results, checkpoints and report.html.
+Running the same command again goes on where it stopped. The run directory then holds
+the resolved config, the log, results, checkpoints and report.html.
 """
 
 import argparse

@@ -43,13 +43,19 @@ def check(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
     if lines:
         listed = "\n  ".join(lines)
         raise InputError(
-            f"{workdir} holds a run of another configuration; give another --workdir or "
-            f"undo the difference:\n  {listed}"
+            f"{workdir} holds a run of another configuration; give another --workdir "
+            f"or undo the difference:\n  {listed}"
         )
 
 
 def claim(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
-    """Write down what the run is, so that running it again goes on with it."""
+    """Write down what the run is, so that running it again goes on with it.
+
+    Files that a killed run was writing are taken away.
+    """
+    for pattern in (".*.tmp", "*/.*.tmp"):
+        for unfinished in workdir.glob(pattern):
+            unfinished.unlink(missing_ok=True)
     # The config last: where it is, a run is, so the rest must be there already.
     write_json(workdir / LINEAGE, dataclasses.asdict(lineage))
     write_text(workdir / CONFIG, config_lib.to_json(config))

@@ -3,8 +3,8 @@
 Command: python -m ckda_jax.pretrain --config configs/pretrain.py --workdir runs/pre
 Hardware: two cores and 4 GB.
 
-The model, its optimiser and its losses are keys of `common`; those of prompts, centres,
-alignment, prototypes and merging have no effect here.
+The losses are the identity loss and the contrastive one, after the neck; the keys for
+other losses, prompts, alignment, prototypes and merging have no effect here.
 """
 
 from ml_collections import ConfigDict

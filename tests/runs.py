@@ -1,7 +1,6 @@
 """Whole runs small enough for a test: a drawn world, a narrow model, a few steps."""
 
 import contextlib
-import gc
 import json
 import os
 import resource
@@ -16,7 +15,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from ckda_jax import build, train, trees
+from ckda_jax import train, trees
+from ckda_jax.build import run as build_run
 from ckda_jax.config import parse
 from ckda_jax.data import synthetic
 from ckda_jax.engine.checkpoint import Checkpoints
@@ -84,7 +84,7 @@ def words(
 
 
 def compile_quickly(config: Any, learns: Learner, cluster: Cluster) -> Any:
-    """Stand in for `build.compiled_step`: the same step, compiled five times as fast."""
+    """Stand in for `build.compiled_step`: the same, compiled five times as fast."""
     return jax.jit(
         make_step(learns),
         donate_argnums=0,
@@ -96,7 +96,7 @@ def compile_quickly(config: Any, learns: Learner, cluster: Cluster) -> Any:
 def take(workdir: Path, roots: Mapping[str, Path], *more: str, **changes: Any) -> Path:
     """Take a tiny run to its end in this process; return its directory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build.run, "compiled_step", compile_quickly)
+        patch.setattr(build_run, "compiled_step", compile_quickly)
         assert train.main([*words(workdir, roots, **changes), *more]) == 0
     return workdir
 
@@ -184,14 +184,11 @@ def assert_same_run(one: Path, other: Path, *, stages: int) -> None:
 def small_files_only(limit: int) -> Iterator[None]:
     """Let every write of this process beyond `limit` bytes of a file fail."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    hook = sys.unraisablehook
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        gc.collect()
-        sys.unraisablehook = hook
 
 
 def configuration(

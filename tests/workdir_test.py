@@ -23,6 +23,15 @@ def test_a_claimed_directory_is_found_again(tmp_path, config):
     workdir.check(tmp_path, config, lineage)
 
 
+def test_what_a_killed_run_was_writing_is_taken_away(tmp_path, config):
+    (tmp_path / "examples").mkdir()
+    for name in (".results.json.7.tmp", "examples/.a.json.7.tmp", "examples/a.json"):
+        (tmp_path / name).touch()
+    workdir.claim(tmp_path, config, Lineage())
+    there = runs.listing(tmp_path)
+    assert there == ["config.json", "examples", "examples/a.json", "lineage.json"]
+
+
 def test_a_directory_without_lineage_is_of_a_run_of_its_own(tmp_path):
     assert workdir.read_lineage(tmp_path) == Lineage()
 

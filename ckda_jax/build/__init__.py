@@ -1,4 +1,4 @@
-"""From a config to the values of a run: the only place where a name becomes an object."""
+"""From a config to the values of a run: the only place where names become objects."""
 
 from ckda_jax.build.cache import use_compile_cache as use_compile_cache
 from ckda_jax.build.data import datasets as datasets
@@ -6,7 +6,7 @@ from ckda_jax.build.data import images_per_step as images_per_step
 from ckda_jax.build.data import stages as stages
 from ckda_jax.build.data import stream as stream
 from ckda_jax.build.data import world as world
-from ckda_jax.build.limits import check as check_limits
+from ckda_jax.build.limits import check_limits as check_limits
 from ckda_jax.build.method import augment as augment
 from ckda_jax.build.method import learner as learner
 from ckda_jax.build.method import method as method

@@ -1,4 +1,4 @@
-"""The compile cache: compiled steps kept in a folder, so that the next run starts fast."""
+"""The compile cache: compiled steps in a folder, so that the next run starts fast."""
 
 import os
 from pathlib import Path

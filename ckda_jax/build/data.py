@@ -16,7 +16,7 @@ WORLD = "world"
 
 
 def world(config: ConfigDict, workdir: Path) -> dict[str, str]:
-    """Return the root folder of every dataset, drawing a synthetic world if asked to."""
+    """Return every dataset's root folder, drawing a synthetic world if asked to."""
     if not config.data.synthetic.enabled:
         return dict(config.data.roots)
     wanted = config.data.synthetic
@@ -35,9 +35,8 @@ def world(config: ConfigDict, workdir: Path) -> dict[str, str]:
 def check_names(config: ConfigDict) -> None:
     """Refuse a sequence of datasets that is empty, repeats itself or is not there."""
     names = [*config.stages, *config.eval_only]
-    known = (
-        synthetic.NAMES if config.data.synthetic.enabled else tuple(config.data.roots)
-    )
+    drawn = config.data.synthetic.enabled
+    known = synthetic.NAMES if drawn else tuple(config.data.roots)
     if not config.stages:
         raise InputError("config.stages is empty; name at least one dataset")
     for name in names:
@@ -48,13 +47,13 @@ def check_names(config: ConfigDict) -> None:
             )
         if names.count(name) > 1:
             raise InputError(
-                f"{name!r} stands more than once in config.stages and config.eval_only; "
-                "name each dataset once"
+                f"{name!r} stands more than once in config.stages and "
+                "config.eval_only; name each dataset once"
             )
 
 
 def datasets(config: ConfigDict, roots: dict[str, str]) -> dict[str, Dataset]:
-    """Load the tables of every dataset that is learned or evaluated, and check images."""
+    """Load every dataset that is learned or evaluated, and check its images."""
     loaded = {
         name: _dataset(config, name, roots[name])
         for name in (*config.stages, *config.eval_only)

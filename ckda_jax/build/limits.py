@@ -1,16 +1,17 @@
-"""The limits: what values the keys of a config may have, checked before anything else."""
+"""The limits: what values the keys of a config may have, checked first of all."""
 
 import math
 import re
 from typing import Any, NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 
-from ckda_jax.config import flatten
 from ckda_jax.engine.evaluate import check_per_dataset
 from ckda_jax.methods import METHODS
 from ckda_jax.models.stem import STEMS
 from ckda_jax.structs import InputError
+from ckda_jax.trees import path_name
 
 
 class Range(NamedTuple):
@@ -85,13 +86,13 @@ PER_DATASET = {
 REGEXES = ("init.allow_missing", "init.allow_extra")
 
 
-def check(config: ConfigDict) -> None:
+def check_limits(config: ConfigDict) -> None:
     """Refuse values that no run can use; keys that a config has not are left alone.
 
     Raises:
         InputError: the key, its value and what it may be.
     """
-    values = flatten(config)
+    values = _values(config)
     for key, value in values.items():
         _check_range(key, value)
     for key, choices in CHOICES.items():
@@ -105,6 +106,14 @@ def check(config: ConfigDict) -> None:
     for key in REGEXES:
         _check_regex(key, values.get(key, ""))
     _check_sizes(config)
+
+
+def _values(config: ConfigDict) -> dict[str, Any]:
+    """List the values of a config by their dotted keys."""
+    leaves = jax.tree_util.tree_leaves_with_path(
+        config.to_dict(), is_leaf=lambda value: isinstance(value, tuple)
+    )
+    return {path_name(path).replace("/", "."): value for path, value in leaves}
 
 
 def _check_range(key: str, value: Any) -> None:

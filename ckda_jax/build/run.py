@@ -17,7 +17,7 @@ from ckda_jax.engine import pretrained
 from ckda_jax.engine.distributed import Cluster
 from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.evaluate import Evaluator
-from ckda_jax.engine.origin import Lineage, Origin
+from ckda_jax.engine.origin import OWN, Lineage, Origin
 from ckda_jax.engine.results import FILE as RESULTS
 from ckda_jax.engine.results import START, Results
 from ckda_jax.engine.results import empty as new_results
@@ -46,7 +46,7 @@ class Draft:
 
 
 def draft(
-    config: ConfigDict, workdir: Path, cluster: Cluster, lineage: Lineage = Lineage()
+    config: ConfigDict, workdir: Path, cluster: Cluster, lineage: Lineage = OWN
 ) -> Draft:
     """Check a config and load the data that it names, the cheapest checks first.
 
@@ -59,7 +59,7 @@ def draft(
     Raises:
         InputError: whatever cannot work, before any long work.
     """
-    limits.check(config)
+    limits.check_limits(config)
     data.check_names(config)
     rows = config.train.identities * config.train.images
     cluster.check_rows(rows, "a batch (config.train.identities x config.train.images)")
@@ -97,12 +97,12 @@ def try_start(config: ConfigDict, drafted: Draft, before: Origin | None = None) 
 
 
 def assemble(
-    config: ConfigDict, workdir: Path, cluster: Cluster, lineage: Lineage = Lineage()
+    config: ConfigDict, workdir: Path, cluster: Cluster, lineage: Lineage = OWN
 ) -> Run:
     """Make a run from a config; arguments and errors as of `draft`.
 
-    The weights that the config names are loaded unless the run extends another one, from
-    which `extend` takes them.
+    The weights that the config names are loaded unless the run extends another one,
+    from which `extend` takes them.
     """
     drafted = draft(config, workdir, cluster, lineage)
     method = drafted.learner.method
@@ -170,7 +170,7 @@ def compiled_step(config: ConfigDict, learns: Learner, cluster: Cluster) -> Any:
 
 
 def results(config: ConfigDict, run: Run, before: Origin | None) -> Results:
-    """Open a run's results, or start them; an extended run goes on with the old ones."""
+    """Open a run's results, or start them; an extension goes on with the old ones."""
     names = [list(stage.names) for stage in run.stages]
     content = new_results(
         method=config.method,

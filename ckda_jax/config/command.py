@@ -120,7 +120,7 @@ class _Terminated(BaseException):
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Raise on SIGTERM as Python does on Ctrl-C, so that files and workers are closed."""
+    """Raise on SIGTERM, as Python does on Ctrl-C: files and workers are closed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -114,7 +114,8 @@ class Evaluator:
     ) -> None:
         """Write ranked lists and prompt maps of a dataset for the report.
 
-        All processes of a run must call it, as they share the model; the main one writes.
+        All processes of a run must call it, as they share the model; the main one
+        writes.
         """
         maps: dict[str, Any] = self.prompt_maps(
             snapshot, dataset, ranking.protocol, few.count

@@ -38,6 +38,10 @@ class Lineage:
     identities: int = 0
 
 
+OWN = Lineage()
+"""That of a run which extends none."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Origin:
     """What another run left behind.

@@ -104,7 +104,7 @@ def training_seconds(times: Sequence[float]) -> float:
     Args:
         times: when each line was written, in seconds.
 
-    >>> training_seconds([100, 102, 104, 1104])
+    >>> training_seconds([100.0, 102.0, 104.0, 1104.0])
     8.0
     """
     gaps = np.diff(times)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ckda_jax.build.limits import CHOICES, PER_DATASET, REGEXES, Range, check
+from ckda_jax.build.limits import CHOICES, PER_DATASET, REGEXES, Range, check_limits
 from ckda_jax.config import flatten, load
 from ckda_jax.structs import InputError
 from tests import runs
@@ -36,7 +36,7 @@ def test_range_holds_its_numbers_alone(allowed, inside, outside, said):
 
 @pytest.mark.parametrize("preset", ["ckda", "reference", "finetune", "joint"])
 def test_every_preset_is_within_the_limits(preset):
-    check(load(f"{runs.COMMON}:{preset}"))
+    check_limits(load(f"{runs.COMMON}:{preset}"))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_every_preset_is_within_the_limits(preset):
 def test_values_outside_are_refused(config, key, value, said):
     config.update_from_flattened_dict({key: value})
     with pytest.raises(InputError, match=said):
-        check(config)
+        check_limits(config)
 
 
 @pytest.mark.parametrize("key", [*CHOICES, *PER_DATASET, *REGEXES])
@@ -93,10 +93,10 @@ def test_every_key_with_choices_is_a_key(config, key):
 def test_every_choice_is_refused_when_misspelt(config, key):
     config.update_from_flattened_dict({key: "misspelt"})
     with pytest.raises(InputError, match=f"config.{key}='misspelt'; choose one of"):
-        check(config)
+        check_limits(config)
 
 
 def test_the_conv_stem_takes_images_smaller_than_a_patch(config):
     config.model.stem = "conv"
     config.model.patch_size = 200
-    check(config)
+    check_limits(config)

@@ -27,7 +27,7 @@ def table(identity, camera, modality):
 
 @pytest.fixture
 def ranking():
-    """Three queries before a gallery of four; camera 2 sees what SYSU's camera 3 does."""
+    """Three queries and a gallery of four; SYSU's camera 2 stands beside camera 3."""
     protocol = Protocol(
         name="p",
         query=table([5, 6, 7], [3, 3, 6], 1),

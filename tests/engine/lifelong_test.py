@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ckda_jax import build
+from ckda_jax.build import run as build_run
 from ckda_jax.engine import lifelong
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.lifelong import Desk, due, evaluation_line
@@ -208,7 +208,7 @@ def test_a_run_goes_on_inside_a_stage_and_ends_as_an_unbroken_one(
     (folder / "results.json").write_text(json.dumps(content))
     newest = folder / "checkpoints" / "steps" / "10000003"
     shutil.rmtree(newest)
-    monkeypatch.setattr(build.run, "compiled_step", runs.compile_quickly)
+    monkeypatch.setattr(build_run, "compiled_step", runs.compile_quickly)
     runs.take(folder, world)
     runs.assert_same_run(folder, finished, stages=2)
     assert len(list((folder / "examples").iterdir())) == 4
