@@ -32,6 +32,8 @@ from ckda_jax.engine.run import Pauses, Run
 from ckda_jax.engine.stage import Pace, Stage, plan
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.engine.step import Learner
+from ckda_jax.methods import parts
+from ckda_jax.methods.combined import combine
 from ckda_jax.models.plain import PlainModel
 from ckda_jax.models.vit import ViT
 from ckda_jax.reporting.progress import Progress
@@ -131,7 +133,10 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
     plain = model(config, stage.classes)
     learns = Learner(
         model=plain,
-        method=pretraining.supervised(**config.contrastive),
+        method=combine(
+            identity=parts.identity(),
+            contrastive=parts.contrastive(**config.contrastive),
+        ),
         optimiser=build.optimiser(config),
         prepare=build.augment(config),
     )

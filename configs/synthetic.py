@@ -22,8 +22,13 @@ def get_config() -> ConfigDict:
     config.model.heads = 3
     config.prompts.patch_size = 8
     config.init.weights = "asset:backbone"
-    config.train.epochs = 12
+    config.train.epochs = 30
     config.train.log_every = 10
     config.train.checkpoint_every = 100
-    config.optim.warmup_epochs = 1
+    config.optim.lr = 1e-3
+    config.optim.pretrained_lr_factor = 1.0
+    config.optim.warmup_epochs = 2
+    # The reference blurs images 128 wide by up to 3 pixels; these are 32 wide.
+    config.augment.blur_sigma = (0.1, 0.75)
+    config.erasing.probability = 0.2
     return config

@@ -50,7 +50,7 @@ TINY = {
     "train.steps": 2,
     "train.log_every": 1,
     "train.checkpoint_every": 1,
-    "optim.lr": 0.01,
+    "optim.lr": 0.001,
     "optim.warmup_epochs": 0,
     "eval.batch": 32,
     "report.queries": 2,

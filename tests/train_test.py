@@ -62,7 +62,7 @@ def test_a_finished_run_is_only_reported_again(finished, world, capsys):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"optim__lr": 0.02}, "optim.lr: 0.01 -> 0.02"),
+        ({"optim__lr": 0.02}, "optim.lr: 0.001 -> 0.02"),
         ({"seed": 1}, "seed: 0 -> 1"),
         ({"preset": "finetune"}, "method: ckda -> finetune"),
     ],
@@ -151,10 +151,9 @@ def test_an_extended_run_equals_an_unbroken_one(extended, world, tmp_path):
     whole = runs.take(tmp_path / "whole", world, stages="regdb,sysu,llcm,vcm")
     left, right = runs.metrics(extended), runs.metrics(whole)[8:]
     assert [row["stage"] for row in left] == [2] * 4 + [3] * 4
-    # The classifiers differ in size, so the last bits do; Adam at this rate makes much
-    # of them.
+    # The classifiers differ in size, so the last bits do, and Adam makes much of them.
     for row, other in zip(left, right, strict=True):
-        assert row["loss"] == pytest.approx(other["loss"], rel=1e-2)
+        assert row["loss"] == pytest.approx(other["loss"], rel=2e-3)
         alignment = pytest.approx(other["loss/alignment"], rel=0.05, abs=1e-3)
         assert row["loss/alignment"] == alignment
     assert left[0]["loss"] == pytest.approx(right[0]["loss"], rel=1e-4)
@@ -163,7 +162,7 @@ def test_an_extended_run_equals_an_unbroken_one(extended, world, tmp_path):
     assert found.keys() == {place for place in wanted if place in found}
     assert {place for place in found if place[0] > 1}
     for place in found:
-        assert found[place] == pytest.approx(wanted[place], abs=0.03), place
+        assert found[place][:2] == pytest.approx(wanted[place][:2], abs=0.03), place
 
 
 @pytest.mark.parametrize(

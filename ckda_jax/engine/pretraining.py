@@ -7,46 +7,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from ckda_jax.engine.pretrained import write_arrays
 from ckda_jax.engine.run import Run
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.files import write_json
-from ckda_jax.losses import metric
-from ckda_jax.methods import parts
-from ckda_jax.methods.base import Method, Metrics, Scalar, StepView
-from ckda_jax.methods.combined import combine
 from ckda_jax.models.plain import fold_modality
 from ckda_jax.models.weights import export_backbone
 from ckda_jax.structs import Tree
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "pillow")
-
-
-def supervised(*, weight: float, temperature: float) -> Method:
-    """Make the method of pretraining: classify people, and contrast them.
-
-    The contrast is between features after the neck. Before it, the features of a
-    transformer with random weights differ so little that it has no gradient to follow
-    (measured; a batch-hard triplet then holds them together).
-
-    Args:
-        weight: of the contrastive loss.
-        temperature: divides its cosine similarities.
-    """
-
-    def contrast(view: StepView) -> tuple[Scalar, Metrics]:
-        m, b, d = view.student.neck.shape
-        values = metric.supervised_contrastive(
-            view.student.neck.reshape(m * b, d),
-            view.batch.labels.reshape(m * b),
-            temperature=temperature,
-        )
-        return weight * jnp.mean(values), {}
-
-    return combine(identity=parts.identity(), contrastive=Method(loss=contrast))
 
 
 def export(path: Path, variables: Tree, grid: tuple[int, int]) -> str:

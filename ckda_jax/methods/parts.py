@@ -73,10 +73,14 @@ def triplet(settings: Metric, *, weight: float = 1.0) -> Method:
 
 
 def contrastive(*, weight: float = 0.0, temperature: float = 0.1) -> Method:
-    """Contrast identities over all modalities; helps where weights start at random."""
+    """Contrast identities over all modalities, after the neck.
+
+    Helps where weights start at random: before the neck the features of such a
+    transformer differ so little that a contrast has no gradient to follow.
+    """
 
     def loss(view: StepView) -> tuple[Scalar, Metrics]:
-        features, labels, mask = _rows(view.student.feature, view)
+        features, labels, mask = _rows(view.student.neck, view)
         values = metric.supervised_contrastive(
             features, labels, temperature=temperature, mask=mask
         )

@@ -69,7 +69,7 @@ def test_methods_of_the_presets_can_be_made():
 def test_optimiser_and_augmentation_are_the_configs():
     config = runs.configuration({}, erasing__fill="zero", augment__infrared="false")
     optimiser, augment = build.optimiser(config), build.augment(config)
-    assert (optimiser.epochs, optimiser.lr, optimiser.warmup_epochs) == (2, 0.01, 0)
+    assert (optimiser.epochs, optimiser.lr, optimiser.warmup_epochs) == (2, 0.001, 0)
     assert (augment.fill, augment.infrared) == ("zero", ())
     assert augment.image_size == (32, 16)
     assert build.augment(runs.configuration({})).infrared == (1,)

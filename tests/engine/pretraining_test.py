@@ -8,14 +8,10 @@ import pytest
 
 from ckda_jax.engine import pretraining
 from ckda_jax.engine.pretrained import digest, load_backbone
-from ckda_jax.losses import metric
-from ckda_jax.methods.base import StepView
 from ckda_jax.models.plain import PlainModel, fold_modality
 from ckda_jax.models.reid import ReIDModel
 from ckda_jax.models.vit import ViT
-from ckda_jax.structs import Batch, Outputs
 from ckda_jax.trees import named_leaves
-from tests import tiny
 
 SIZE = {"image_size": (16, 8), "patch_size": 8, "stride": 8, "width": 12, "depth": 2}
 GRID = (2, 1)
@@ -69,42 +65,3 @@ def test_training_seconds_leave_interruptions_out():
     # Gaps of 2, 2, 1000 and 3 seconds: the usual one, 2.5, also for before the first.
     assert pretraining.training_seconds(times) == 2 + 2 + 2.5 + 3 + 2.5
     assert pretraining.training_seconds([]) == 0
-
-
-def view(neck, logits, labels):
-    """Make what the method is shown of a step."""
-    return StepView(
-        batch=Batch(
-            images=None, labels=labels, example=None, present=jnp.ones(1, bool)
-        ),
-        student=Outputs(
-            **dict.fromkeys(("prompt", "common_prompt", "specific_prompt", "patches")),
-            feature=jnp.zeros_like(neck),
-            neck=neck,
-            logits=logits,
-        ),
-        teacher=None,
-        clean_prompt=lambda: neck,
-        extra=lambda name: None,
-        params={},
-        memory={},
-        stage=tiny.stage(),
-        epoch=jnp.int32(1),
-        key=jax.random.key(3),
-    )
-
-
-def test_supervised_adds_classification_and_contrast_after_the_neck():
-    keys = jax.random.split(jax.random.key(0), 2)
-    neck = jax.random.normal(keys[0], (1, 4, 3))
-    logits = jax.random.normal(keys[1], (1, 4, tiny.STAGES * tiny.CLASSES))
-    labels = jnp.array([[0, 0, 1, 1]])
-    method = pretraining.supervised(weight=0.5, temperature=0.2)
-    loss, metrics = method.loss(view(neck, logits, labels))
-    log_p = jax.nn.log_softmax(logits[0, :, : tiny.CLASSES])
-    identity = -jnp.mean(log_p[jnp.arange(4), labels[0]])
-    values = metric.supervised_contrastive(neck[0], labels[0], temperature=0.2)
-    chex.assert_trees_all_close(loss, identity + 0.5 * values.mean(), rtol=1e-6)
-    chex.assert_trees_all_close(
-        metrics["loss/contrastive"], 0.5 * values.mean(), rtol=1e-6
-    )

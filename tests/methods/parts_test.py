@@ -88,9 +88,10 @@ def test_triplets_begin_at_their_epoch(make, epoch, starts):
     assert (float(loss) > 0) == starts
 
 
-def test_contrastive_is_the_mean_over_all_rows():
+def test_contrastive_is_the_mean_over_all_rows_after_the_neck():
     seen = view()
-    features, labels = stacked(seen)
+    _, labels = stacked(seen)
+    features = seen.student.neck.reshape(len(labels), -1)
     values = metric.supervised_contrastive(features, labels, temperature=0.5)
     loss, _ = parts.contrastive(weight=2.0, temperature=0.5).loss(seen)
     assert float(loss) == pytest.approx(2 * float(values.mean()), rel=1e-6)
