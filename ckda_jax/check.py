@@ -20,7 +20,12 @@ GIB = 2**30
 
 
 def report(
-    config: ConfigDict, draft: build.Draft, variables: Tree, workdir: Path
+    config: ConfigDict,
+    draft: build.Draft,
+    variables: Tree,
+    workdir: Path,
+    *,
+    extended: str = "",
 ) -> list[str]:
     """Say what a run would learn, take and write, a line each.
 
@@ -29,6 +34,7 @@ def report(
         draft: of the run.
         variables: of the run's shapes.
         workdir: the run directory.
+        extended: directory of the run that it extends, whose weights it starts from.
     """
     params = variables["params"]
     return [
@@ -36,7 +42,7 @@ def report(
         *_protocol_lines(draft),
         *_parameter_lines(params),
         _memory_line(config, params),
-        f"weights  {config.init.weights or 'random'}",
+        f"weights  {extended or config.init.weights or 'random'}",
         *([f"would draw  {workdir}/world"] if config.data.synthetic.enabled else []),
         f"would write  {workdir}/  {WRITTEN}",
     ]

@@ -59,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             draft = build.draft(config, Path(scratch), cluster, lineage)
             made = build.try_start(config, draft, before)
-            lines = check.report(config, draft, made, args.workdir)
+            lines = check.report(
+                config, draft, made, args.workdir, extended=lineage.init_from
+            )
         check.print_report(lines, Console(highlight=False, quiet=not cluster.is_main))
         return 0
     with workdir.untouched_if_refused(args.workdir):

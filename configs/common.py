@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
     data.roots = ConfigDict()
     data.roots.regdb = "data/RegDB"  # folder with Visible/ Thermal/ idx/
     data.roots.sysu = "data/SYSU-MM01"  # folder with cam1/ .. cam6/ exp/
-    data.roots.llcm = "data/LLCM"  # folder with vis/ nir/ test_vis/ test_nir/ idx/
+    data.roots.llcm = "data/LLCM"  # folder with vis/ nir/ idx/
     data.roots.vcm = "data/HITSZ-VCM"  # folder with Train/ Test/ info/
     data.trial = 1  # RegDB's split, 1 to 10
     data.max_identities = 0  # training identities per dataset, in label order; 0: all

@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config = synthetic.get_config()
     with config.unlocked():
         config.crowd = crowd = ConfigDict()
-        crowd.seed = 1_000_003  # of the crowd; no world may have the same seed
+        crowd.seed = 1_000_003  # of the crowd, of another domain than any world
         crowd.identities = 1000  # people to learn
         crowd.held_out = 100  # further people before the same cameras, for scoring
         crowd.images = 20  # images of each person

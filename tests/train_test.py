@@ -11,6 +11,7 @@ import pytest
 
 from ckda_jax import train
 from ckda_jax.build import run as build_run
+from ckda_jax.engine.checkpoint import Checkpoints
 from tests import runs
 
 KINDS = {"stage", "step", "epoch", "loss", "grad_norm", "lr"}
@@ -49,6 +50,17 @@ def test_alignment_acts_in_later_stages_only(finished):
     parts = [row["loss/alignment"] for row in runs.metrics(finished)]
     assert parts[:4] == [0, 0, 0, 0]
     assert all(part > 0 for part in parts[5:])
+
+
+def test_a_run_that_diverges_stops_before_anything_of_it_is_saved(
+    world, tmp_path, capsys
+):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build_run, "compiled_step", runs.compile_quickly)
+        words = runs.words(tmp_path / "run", world, optim__lr=1e30)
+        assert train.main(words) == 2
+    assert "the loss is nan at step" in capsys.readouterr().err
+    assert Checkpoints(tmp_path / "run" / "checkpoints").stages() == []
 
 
 def test_a_finished_run_is_only_reported_again(finished, world, capsys):

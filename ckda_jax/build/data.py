@@ -8,6 +8,7 @@ from ckda_jax.data import catalog, decode, synthetic
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.data.pipeline import Loading, TrainingStream
 from ckda_jax.data.sampling import PairedSampler
+from ckda_jax.engine.origin import Lineage
 from ckda_jax.engine.stage import Pace, Stage, plan
 from ckda_jax.structs import MODALITIES, InputError
 
@@ -50,6 +51,16 @@ def check_names(config: ConfigDict) -> None:
                 f"{name!r} stands more than once in config.stages and "
                 "config.eval_only; name each dataset once"
             )
+
+
+def check_new(config: ConfigDict, lineage: Lineage) -> None:
+    """Refuse to learn a dataset again that the extended run has learned."""
+    again = [name for name in config.stages if name in lineage.learned]
+    if again:
+        raise InputError(
+            f"config.stages names {', '.join(again)}, which {lineage.init_from} has "
+            "learned; name what is new there, and the earlier ones in config.eval_only"
+        )
 
 
 def datasets(config: ConfigDict, roots: dict[str, str]) -> dict[str, Dataset]:

@@ -122,7 +122,7 @@ class PairedSampler:
         if len(known) < self.identities:
             raise InputError(
                 f"{len(known)} identities cannot fill batches of {self.identities}; "
-                "lower train.identities or add identities"
+                "lower config.train.identities or add identities"
             )
         if not counts.all():
             missing, column = np.argwhere(counts == 0)[0]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ckda_jax.data.catalog import DATASETS
 from ckda_jax.data.dataset import Dataset, Protocol
 from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.state import Snapshot
@@ -173,10 +174,15 @@ def per_dataset(value: str, name: str, default: str) -> str:
 
 
 def check_per_dataset(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value of such an option that is none of the choices, for any dataset."""
+    """Refuse a value of such an option: no such choice, or no such dataset."""
     for item in value.split(","):
         name, colon, choice = item.rpartition(":")
-        if choice not in choices or (":" in value) != bool(colon and name):
+        if colon and name not in DATASETS:
+            raise InputError(
+                f"{key}={value!r}: {name!r} is no dataset; there are "
+                f"{', '.join(DATASETS)}"
+            )
+        if choice not in choices or (":" in value) != bool(colon):
             raise InputError(
                 f"{key}={value!r}: {item!r} is none of {', '.join(choices)}, nor "
                 f"DATASET:{choices[-1]}"

@@ -1,6 +1,7 @@
 """The lifelong loop: learn one stage after another, and see what is remembered."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +23,7 @@ from ckda_jax.engine.state import Frozen, Snapshot, TrainState, copy
 from ckda_jax.methods.base import StageEnd
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import Writer
-from ckda_jax.structs import StageInfo, Tree
+from ckda_jax.structs import InputError, StageInfo, Tree
 
 TEST_CHAIN = "lanczos"
 """Resize chain of images that are not augmented, for prototypes and the like."""
@@ -157,11 +158,23 @@ def resume(
 def log(
     this: Run, desk: Desk, stage: Stage, done: int, metrics: dict[str, Array]
 ) -> None:
-    """Tell how far the stage is; fetch metrics from the device when they are due."""
-    if done % this.pauses.log_every and done != stage.steps:
+    """Tell how far the stage is; fetch metrics from the device when they are due.
+
+    They are due before anything is saved, too: a model that diverged never is.
+
+    Raises:
+        InputError: the loss is not finite.
+    """
+    pauses = (this.pauses.log_every, this.pauses.checkpoint_every, stage.steps)
+    if all(done % pause for pause in pauses):
         desk.progress.update(done)
         return
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    if not math.isfinite(values["loss"]):
+        raise InputError(
+            f"{stage.name}: the loss is {values['loss']} at step {done}; lower "
+            "config.optim.lr or limit config.optim.clip_norm. Nothing of it was saved"
+        )
     desk.progress.update(done, loss=values["loss"])
     speed = desk.progress.images_per_second
     if speed is not None:

@@ -118,5 +118,6 @@ def summarise(content: dict[str, Any], metric: str) -> dict[str, Any]:
         next((i for i, names in enumerate(stages) if name in names), -1)
         for name in datasets
     ]
-    done = 1 + max((row["stage"] for row in content["evaluations"]), default=START)
+    ends = [row["stage"] for row in content["evaluations"] if row["epoch"] is None]
+    done = 1 + max(ends, default=START)
     return lifelong.summarise(table[:done], np.array(learned), table[START])

@@ -35,5 +35,5 @@ def unit(x: Float[Array, "*i d"]) -> Float[Array, "*i d"]:
     ['0.6', '0.8', '0.0', '0.0']
     """
     square = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
-    some = square > 0
+    some = square != 0  # true for nan, which must not pass for a zero vector
     return jnp.where(some, x / jnp.sqrt(jnp.where(some, square, 1)), 0)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ckda_jax.retrieval.protocols import Rule
+from ckda_jax.structs import InputError
 
 RANKS = 20  # length of every CMC
 BLOCK = 2**20  # query-gallery pairs ranked at a time, which bounds memory
@@ -61,7 +62,7 @@ def evaluate(
         The scores, accumulated in float64.
 
     Raises:
-        ValueError: a distance is not a number, or no query has a right image.
+        InputError: a distance is not a number, or no query has a right image.
 
     >>> from ckda_jax.retrieval.protocols import RULES
     >>> one, cameras = np.array([1]), np.array([1, 1, 1])
@@ -72,7 +73,7 @@ def evaluate(
     (0.8333, 0.6667, 1.0)
     """
     if np.isnan(distances).any():
-        raise ValueError(
+        raise InputError(
             f"{np.isnan(distances).sum()} of {distances.size} distances are not a"
             " number; the embeddings are broken"
         )
@@ -84,7 +85,7 @@ def evaluate(
         removed = rule.removal(ids, cameras, gallery_ids, gallery_cameras)
         blocks.append(_score(distances[part], ids, gallery_ids, removed, rule))
     if not sum(len(block.first) for block in blocks):
-        raise ValueError(
+        raise InputError(
             f"none of {len(query_ids)} queries has a right image among the"
             f" {len(gallery_ids)} of its gallery; nothing can be scored"
         )

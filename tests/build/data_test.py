@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ckda_jax.build import data
+from ckda_jax.engine.origin import Lineage
 from ckda_jax.structs import InputError
 from tests import runs
 
@@ -46,6 +47,13 @@ def test_a_synthetic_world_has_the_sites_of_the_run_and_its_seed(world, tmp_path
 def test_names_of_datasets_are_checked(world, changes, said):
     with pytest.raises(InputError, match=said):
         data.check_names(runs.configuration(world, **changes))
+
+
+def test_a_dataset_is_not_learned_twice_over_an_extension(world):
+    config = runs.configuration(world, stages="regdb,sysu")
+    data.check_new(config, Lineage(init_from="old", learned=("llcm",)))
+    with pytest.raises(InputError, match="names sysu, which old has learned"):
+        data.check_new(config, Lineage(init_from="old", learned=("llcm", "sysu")))
 
 
 def test_stages_follow_each_other_with_a_slice_each(world):

@@ -81,5 +81,6 @@ def test_summarise_is_that_of_a_table_written_by_hand():
 
 def test_summarise_takes_the_first_protocol_and_the_stages_done():
     rows = [row(0, "a", 0.8), row(0, "a", 0.1, protocol="q")]
+    rows += [row(1, "a", 0.4, epoch=1)]
     found = summarise(content() | {"evaluations": rows}, "rank1")
     assert found["seen_average"] == [0.8]

@@ -51,6 +51,7 @@ def refused(tmp_path, capsys):
         ({"alignment__relation": "x"}, "choose one of direct, pairwise"),
         ({"erasing__fill": "x"}, "erasing.fill 'x' is unknown"),
         ({"eval__modality": "llcm:x"}, "'llcm:x' is none of own, swapped"),
+        ({"eval__modality": "lcm:swapped"}, "'lcm' is no dataset; there are regdb"),
         ({"data__resample": "x"}, "no resample mode 'x'; choose direct or reference"),
         ({"data__trial": 11}, "trial 11 does not exist; choose 1 to 10"),
         ({"stages": "regdb,casia"}, "names 'casia'; there are"),

@@ -17,6 +17,10 @@ def test_unit_of_zero_is_zero_with_finite_gradient():
     chex.assert_trees_all_close(gradient, expected, atol=1e-7)
 
 
+def test_unit_of_nan_is_nan():
+    assert jnp.isnan(heads.unit(jnp.array([[jnp.nan, 1.0]]))).all()
+
+
 def test_unit_keeps_the_type(x64):
     assert heads.unit(jnp.ones((2, 3), jnp.float64)).dtype == jnp.float64
 

@@ -6,6 +6,7 @@ import pytest
 from ckda_jax.retrieval import metrics
 from ckda_jax.retrieval.metrics import Metrics, evaluate, ranked
 from ckda_jax.retrieval.protocols import RULES
+from ckda_jax.structs import InputError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.npz"
 Inputs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -137,14 +138,14 @@ def test_leaves_out_queries_without_a_right_image():
 
 def test_refuses_what_cannot_be_scored():
     one, two = np.array([1]), np.array([2, 2, 3])
-    with pytest.raises(ValueError, match="none of 1 queries has a right image"):
+    with pytest.raises(InputError, match="none of 1 queries has a right image"):
         evaluate(np.zeros((1, 3)), one, one, two, two, RULES["standard"])
     none = np.array([], dtype=int)
-    with pytest.raises(ValueError, match="none of 1 queries"):
+    with pytest.raises(InputError, match="none of 1 queries"):
         evaluate(np.zeros((1, 0)), one, one, none, none, RULES["sysu"])
-    with pytest.raises(ValueError, match="none of 0 queries"):
+    with pytest.raises(InputError, match="none of 0 queries"):
         evaluate(np.zeros((0, 3)), none, none, two, two, RULES["sysu"])
-    with pytest.raises(ValueError, match="1 of 3 distances are not a number"):
+    with pytest.raises(InputError, match="1 of 3 distances are not a number"):
         evaluate(np.array([[0, np.nan, 1]]), one, one, two, two, RULES["standard"])
 
 
