@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.prompts.patch_size = 8
     config.init.weights = "asset:backbone"
     config.train.epochs = 30
-    config.train.log_every = 10
+    config.train.log_every = 20
     config.train.checkpoint_every = 100
     config.optim.lr = 1e-3
     config.optim.pretrained_lr_factor = 1.0
