@@ -1,6 +1,6 @@
 """The tiny finished run, assembled again."""
 
-import dataclasses
+import shutil
 
 import pytest
 
@@ -14,11 +14,12 @@ from tests import runs
 
 
 @pytest.fixture(scope="session")
-def assembled(finished, world) -> Run:
-    """The run of `finished`, which also evaluates LLCM that it never learns."""
+def assembled(finished, world, tmp_path_factory) -> Run:
+    """A copy of the `finished` run, which also evaluates LLCM that it never learns."""
+    folder = tmp_path_factory.mktemp("assembled") / "run"
+    shutil.copytree(finished, folder)
     config = runs.configuration(world, eval_only="llcm")
-    run = build.assemble(config, finished, Cluster.of_all_devices())
-    return dataclasses.replace(run, workdir=finished)
+    return build.assemble(config, folder, Cluster.of_all_devices())
 
 
 @pytest.fixture(scope="session")

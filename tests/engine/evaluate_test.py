@@ -135,12 +135,16 @@ def test_per_dataset_reads_one_value_or_pairs():
     assert per_dataset("a:swapped,b:own", "c", "own") == "own"
 
 
-@pytest.mark.parametrize("value", ["other", "a:other", "a:own,b:x", "", "a:own,own"])
+@pytest.mark.parametrize(
+    "value", ["other", "llcm:other", "llcm:own,vcm:x", "", "llcm:own,own", "lcm:own"]
+)
 def test_check_per_dataset_refuses_other_values(value):
     with pytest.raises(InputError, match="config.eval.modality"):
         check_per_dataset("config.eval.modality", value, ("own", "swapped"))
 
 
-@pytest.mark.parametrize("value", ["own", "swapped", "a:swapped", "a:own,b:swapped"])
+@pytest.mark.parametrize(
+    "value", ["own", "swapped", "llcm:swapped", "llcm:own,vcm:swapped"]
+)
 def test_check_per_dataset_takes_its_values(value):
     check_per_dataset("config.eval.modality", value, ("own", "swapped"))
