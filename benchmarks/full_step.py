@@ -97,7 +97,6 @@ def report(compiled, compile_seconds: float, seconds: list[float], loss: float) 
         "jax": jax.__version__,
         "compile_seconds": round(compile_seconds, 1),
         "step_seconds": round(float(np.median(seconds)), 2),
-        "teraflops_per_step": round(compiled.cost_analysis()["flops"] / 1e12, 2),
         "temporary_gib": round(memory.temp_size_in_bytes / 2**30, 2),
         "arguments_gib": round(memory.argument_size_in_bytes / 2**30, 2),
         "peak_process_gib": round(
