@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+RESULTS_FORMAT = 1
+"""Version of `results.json`, which the engine writes and the report reads."""
+
+START = -1
+"""The stage in `results.json` of an evaluation before stage 1."""
+
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write a value as JSON, whole or not at all; what is not finite becomes null."""

@@ -1,4 +1,4 @@
-"""Pytrees whose leaves are spoken of by path: names, regex labels and masks."""
+"""Pytrees whose leaves are spoken of by path: names and regex labels."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -60,12 +60,3 @@ def label(tree: Tree, rules: Sequence[tuple[str, str]]) -> Tree:
         raise ValueError(f"no rule covers the leaf {name!r}; add one to {rules!r}")
 
     return map_named(first_match, tree)
-
-
-def mask(tree: Tree, pattern: str) -> Tree:
-    """Mark with True the leaves whose whole name matches a regex.
-
-    >>> mask({"a": {"b": 1}, "c": 2}, "a/.*")
-    {'a': {'b': True}, 'c': False}
-    """
-    return map_named(lambda name, _: matches(name, pattern), tree)

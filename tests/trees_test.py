@@ -1,4 +1,3 @@
-import jax.numpy as jnp
 import pytest
 from flax import struct
 
@@ -42,8 +41,3 @@ def test_a_rule_must_match_the_whole_name():
     assert not trees.matches("my/norm/scale", "norm/.*")
     with pytest.raises(ValueError, match="no rule covers the leaf 'blocks/0'"):
         trees.label(TREE, [("norm", "slow"), ("norm/.*", "slow")])
-
-
-def test_mask_marks_what_matches_and_keeps_the_structure():
-    marked = trees.mask({"a": {"b": jnp.ones(2)}, "c": jnp.ones(3)}, "a/.*|d")
-    assert marked == {"a": {"b": True}, "c": False}

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ckda_jax.files import RESULTS_FORMAT as FORMAT
+from ckda_jax.files import START as START
 from ckda_jax.structs import InputError
-
-FORMAT = 1
-START = -1
-"""The stage number of an evaluation before stage 1."""
 
 METRICS = {
     "mAP": "mAP",
