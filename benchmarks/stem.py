@@ -58,7 +58,7 @@ def measure(config: ConfigDict, stem: str, folder: Path) -> dict[str, Any]:
         "steps": rows[-1]["step"],
         "seconds": round(seconds, 1),
         "loss": {row["step"]: round(row["loss"], 3) for row in rows},
-        "accuracy": round(rows[-1]["identity/accuracy"], 3),
+        "accuracy": round(rows[-1]["attributes/accuracy"], 3),
         "mAP": round(scores["mAP"], 4),
         "rank1": round(scores["rank1"], 4),
     }

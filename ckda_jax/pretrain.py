@@ -1,5 +1,8 @@
 """Train the starting backbone on drawn, visible people whom no synthetic site has.
 
+It learns to say what shape a person has (hair, garments, bag, build), whatever colours
+are worn, as a backbone of ImageNet's has learned what things are.
+
 Running the same command again goes on where it stopped. The run directory then holds
 backbone.npz, to be named by config.init.weights, and backbone.json: digest and scores.
 """
@@ -31,8 +34,8 @@ from ckda_jax.engine.results import START
 from ckda_jax.engine.run import Pauses, Run
 from ckda_jax.engine.stage import Pace, Stage, plan
 from ckda_jax.engine.state import Snapshot
-from ckda_jax.engine.step import Learner
-from ckda_jax.methods import parts
+from ckda_jax.engine.step import Learner, init_extra
+from ckda_jax.methods.attributes import attributes
 from ckda_jax.methods.combined import combine
 from ckda_jax.models.plain import PlainModel
 from ckda_jax.models.vit import ViT
@@ -130,18 +133,15 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
     )
     (stage,) = plan([(learned,)], pace)
     stream(config, stage).close()
-    plain = model(config, stage.classes)
+    table = crowd.shapes(crowd_size(config))
     learns = Learner(
-        model=plain,
-        method=combine(
-            identity=parts.identity(),
-            contrastive=parts.contrastive(**config.contrastive),
-        ),
+        model=model(config, stage.classes),
+        method=combine(attributes=attributes(table, synthetic.CHOICES)),
         optimiser=build.optimiser(config),
         prepare=build.augment(config),
     )
     key = jax.random.key(config.seed)
-    made = initial(plain, keys.stream(key, "init"))
+    made = initial(learns, keys.stream(key, "init"))
     memory = learns.method.init(keys.stream(key, "memory"), made)
     start = Snapshot(variables=made, memory=memory, stage=jnp.int32(START))
     return Run(
@@ -169,14 +169,18 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
 
 def draw(config: ConfigDict, folder: Path, console: Console) -> Dataset:
     """Draw the crowd, or find it drawn."""
-    height, width = config.model.image_size
-    size = crowd.CrowdSize(**config.crowd, height=height, width=width)
 
     def tell(done: int, of: int) -> None:
         if done % max(of // 5, 1) == 0:
             console.print(f"drawn {done} of {of} people")
 
-    return crowd.write_crowd(folder / crowd.NAME, size, tell)
+    return crowd.write_crowd(folder / crowd.NAME, crowd_size(config), tell)
+
+
+def crowd_size(config: ConfigDict) -> crowd.CrowdSize:
+    """Describe the crowd, its images as large as the model reads them."""
+    height, width = config.model.image_size
+    return crowd.CrowdSize(**config.crowd, height=height, width=width)
 
 
 def stream(config: ConfigDict, stage: Stage) -> TrainingStream:
@@ -209,10 +213,16 @@ def model(config: ConfigDict, classes: int) -> PlainModel:
     return PlainModel(classes, ViT(image_size=size, modalities=1, **settings))
 
 
-def initial(plain: PlainModel, key: Key[Array, ""]) -> Tree:
+def initial(learns: Learner, key: Key[Array, ""]) -> Tree:
     """Draw the weights that training starts from."""
-    images = jnp.zeros((1, 1, *plain.backbone.image_size, 3))
-    return jax.jit(plain.init)(key, images)
+    images = jnp.zeros((1, 1, *learns.model.backbone.image_size, 3))
+
+    def init(key: Key[Array, ""]) -> Tree:
+        (_, outputs), made = learns.model.init_with_output(key, images)
+        extra = init_extra(learns.method.modules, keys.stream(key, "extra"), outputs)
+        return {**made, "params": {**made["params"], "extra": extra}}
+
+    return jax.jit(init)(key)
 
 
 def train(config: ConfigDict, run: Run, console: Console) -> Snapshot:

@@ -3,8 +3,8 @@
 Command: python -m ckda_jax.pretrain --config configs/pretrain.py --workdir runs/pre
 Hardware: two cores and 4 GB.
 
-The losses are the identity loss and the contrastive one, after the neck; the keys for
-other losses, prompts, alignment, prototypes and merging have no effect here.
+What is learned is the shape of each person, whatever the clothes' colours: the keys for
+losses, prompts, alignment, prototypes and merging have no effect here.
 """
 
 from ml_collections import ConfigDict
@@ -20,9 +20,9 @@ def get_config() -> ConfigDict:
     with config.unlocked():
         config.crowd = crowd = ConfigDict()
         crowd.seed = 1_000_003  # of the crowd, of another domain than any world
-        crowd.identities = 1000  # people to learn
+        crowd.identities = 4000  # people to learn
         crowd.held_out = 100  # further people before the same cameras, for scoring
-        crowd.images = 20  # images of each person
+        crowd.images = 10  # images of each person, in other colours each time
         crowd.cameras = 128  # cameras of the crowd
     config.stages = ("crowd",)
     config.init.weights = ""
@@ -30,14 +30,13 @@ def get_config() -> ConfigDict:
     config.model.drop_path = 0.0
     config.augment.infrared = False
     config.erasing.probability = 0.25
-    config.contrastive.weight = 1.0
-    config.train.identities = 16
-    config.train.images = 4
-    config.train.steps = 50
-    config.train.epochs = 60
-    config.train.log_every = 20
-    config.train.checkpoint_every = 250
-    config.optim.lr = 2e-3
+    config.train.identities = 64
+    config.train.images = 1
+    config.train.steps = 100
+    config.train.epochs = 80
+    config.train.log_every = 50
+    config.train.checkpoint_every = 500
+    config.optim.lr = 1.2e-3
     config.optim.pretrained_lr_factor = 1.0
     config.optim.lr_min = 1e-5
     config.optim.warmup_epochs = 2

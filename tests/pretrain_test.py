@@ -68,7 +68,7 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_a_backbone_with_its_digest_and_scores(finished):
     sidecar = json.loads((finished / "backbone.json").read_text())
     assert sidecar["sha256"] == digest(finished / "backbone.npz")
-    assert "crowd.images: 20 -> 4" in sidecar["changes"]
+    assert "crowd.images: 10 -> 4" in sidecar["changes"]
     assert sidecar["steps"] == 4
     assert sidecar["images_per_step"] == 8
     assert sidecar["crowd"]["identities"] == 6

@@ -1,4 +1,7 @@
-"""The crowd: visible images of people and cameras that no site has, as a dataset."""
+"""The crowd: visible images of people and cameras that no site has, as a dataset.
+
+No two images of a person show the same clothes; what they share is the shape.
+"""
 
 import dataclasses
 import json
@@ -7,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from ckda_jax.data import synthetic
@@ -15,6 +19,8 @@ from ckda_jax.structs import VISIBLE, InputError, Records
 
 NAME = "crowd"
 RECORD = "crowd.json"
+VERSION = 2
+"""Of what a size gives; raised whenever the pictures change."""
 CHAIN = "lanczos"
 """Resize chain; images drawn at the model's size are left as they are."""
 
@@ -82,8 +88,7 @@ def write_crowd(
         try:
             shutil.rmtree(draft, ignore_errors=True)
             _draw(draft, size, progress)
-            record = json.dumps(dataclasses.asdict(size), indent=1)
-            (draft / RECORD).write_text(record + "\n")
+            (draft / RECORD).write_text(json.dumps(_record(size), indent=1) + "\n")
             draft.replace(root)
         except OSError as error:
             raise InputError(
@@ -91,6 +96,16 @@ def write_crowd(
                 "be written and has room"
             ) from error
     return _dataset(root, size)
+
+
+def shapes(size: CrowdSize) -> Float[np.ndarray, "k a"]:
+    """Describe the shape of everybody to be learned, as `Common.vector` lays it out."""
+    group = synthetic.crowd(size.seed, identities=size.identities, cameras=1)
+    return np.stack([person.common.vector() for person in group.people])
+
+
+def _record(size: CrowdSize) -> dict[str, int]:
+    return {"version": VERSION, **dataclasses.asdict(size)}
 
 
 def _complete(root: Path, size: CrowdSize) -> bool:
@@ -101,7 +116,7 @@ def _complete(root: Path, size: CrowdSize) -> bool:
         found = json.loads((root / RECORD).read_text())
     except (OSError, ValueError):
         found = None
-    if found != dataclasses.asdict(size):
+    if found != _record(size):
         raise InputError(
             f"{root} holds something other than the crowd asked for ({found}); remove "
             "it or choose another folder"

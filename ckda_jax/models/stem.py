@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from ckda_jax.models import norm
-
 STEMS = ("patch", "conv")
 """How an image becomes tokens, see `Stem`."""
+GROUPS = 8
+"""Groups that the convolutional stem splits channels into, where they can be split."""
 
 
 def token_grid(
@@ -37,8 +37,9 @@ class Stem(nn.Module):
 
     `patch` is one convolution without padding, its patches overlapping where the stride
     is smaller (columns and rows that do not fill a patch are never read). `conv`, for
-    small models, is four stride-2 3x3 convolutions, each with layer norm and GELU, and
-    a projection: one token for 16 x 16 pixels (Xiao et al. 2021).
+    small models, is four stride-2 3x3 convolutions, each with group norm and GELU, and
+    a projection: one token for 16 x 16 pixels (Xiao et al. 2021). The norm's statistics
+    are an image's: a layer norm at every pixel would forget how strong an edge is.
 
     Attributes:
         kind: `patch` or `conv`.
@@ -95,7 +96,15 @@ class Stem(nn.Module):
         for index in range(4):
             channels = max(self.width >> (3 - index), 8)
             x = conv(channels, (3, 3), 2, ((1, 1), (1, 1)), name=f"conv{index}")(x)
-            types = self.dtype, self.param_dtype
-            x = nn.gelu(norm.layer_norm(1e-5, *types, name=f"norm{index}")(x))
+            group_norm = nn.GroupNorm(
+                math.gcd(channels, GROUPS),
+                epsilon=1e-5,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                reduction_axes=(-3, -2, -1),
+                use_fast_variance=False,
+                name=f"norm{index}",
+            )
+            x = nn.gelu(group_norm(x))
         init = nn.initializers.normal(0.02)
         return conv(self.width, (1, 1), kernel_init=init, name="proj")(x)

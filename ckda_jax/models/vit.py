@@ -100,7 +100,12 @@ class ViT(nn.Module):
         return tokens, {**seen, **block_maps}
 
     def _embed(self, tokens: Array, modality: tuple[int, ...]) -> Array:
-        """Put CLS first and add position and modality."""
+        """Put CLS first and add position and modality.
+
+        After convolutions, which see the same everywhere, each place and channel first
+        has a gain of its own: attention that is still uniform averages tokens, and an
+        added position does not tell the average what was where.
+        """
         r, b, n, d = tokens.shape
         cls_token = self.param("cls_token", INIT, (d,), self.param_dtype)
         pos_embed = self.param("pos_embed", INIT, (1 + n, d), self.param_dtype)
@@ -108,6 +113,10 @@ class ViT(nn.Module):
         mod_embed = self.param("mod_embed", INIT, table, self.param_dtype)
         first = jnp.broadcast_to(cls_token.astype(tokens.dtype), (r, b, 1, d))
         tokens = jnp.concatenate([first, tokens], axis=2)
+        if self.stem == "conv":
+            spread = nn.initializers.normal(1.0)
+            pos_gain = self.param("pos_gain", spread, (1 + n, d), self.param_dtype)
+            tokens = tokens * pos_gain[None, None].astype(tokens.dtype)
         own = mod_embed[jnp.array(modality)].reshape(r, 1, 1, d)
         return tokens + (pos_embed[None, None] + own).astype(tokens.dtype)
 

@@ -27,7 +27,8 @@ BACKBONE = r"params/backbone/(?!mod_embed).*"
 """Leaves of ours that a pretrained backbone provides."""
 GRID = "grid"
 """Entry of our own backbone files: rows and columns of the positional table."""
-POSITIONS = "params/backbone/pos_embed"
+POSITIONS = r"params/backbone/pos_(embed|gain)"
+"""Leaves of ours with a row for CLS and one for each patch."""
 
 
 def import_reference(
@@ -78,7 +79,7 @@ def import_backbone(
     """Put a pretrained backbone, timm's or our own, into variables.
 
     Only the backbone is filled; prompts, modality embedding, neck and classifier keep
-    the template's values. The positional table is resized to the model's grid.
+    the template's values. Positional tables are resized to the model's grid.
 
     Args:
         state: arrays by timm's names (`cls_token`, `blocks.0.norm1.weight`, ..) or by
@@ -99,12 +100,13 @@ def import_backbone(
     else:
         found = [_timm(s) for s in slots(_only(template, wanted))]
     fitted = {k: v for k, v in state.items() if k != GRID}
-    entry = next(slot.entry for slot in found if slot.leaf == POSITIONS)
-    if entry in state and own:
-        table = np.asarray(state[entry])[None]
-        fitted[entry] = _fit_positions(table, state.get(GRID), grid)[0]
-    elif entry in state:
-        fitted[entry] = _fit_positions(np.asarray(state[entry]), None, grid)
+    tables = [slot.entry for slot in found if re.fullmatch(POSITIONS, slot.leaf)]
+    for entry in tables:
+        if entry in state and own:
+            table = np.asarray(state[entry])[None]
+            fitted[entry] = _fit_positions(table, state.get(GRID), grid)[0]
+        elif entry in state:
+            fitted[entry] = _fit_positions(np.asarray(state[entry]), None, grid)
     return _fill(template, found, fitted, Allowed(allow_missing, allow_extra))
 
 

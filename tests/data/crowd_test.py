@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ckda_jax.data import synthetic
-from ckda_jax.data.crowd import CrowdSize, write_crowd
+from ckda_jax.data.crowd import CrowdSize, shapes, write_crowd
 from ckda_jax.structs import VISIBLE, InputError
 
 SIZE = CrowdSize(
@@ -35,6 +35,12 @@ def test_files_hold_what_is_drawn(drawn):
     )
     found = [np.asarray(Image.open(path)) for path in drawn.train.paths[4:8]]
     np.testing.assert_array_equal(np.stack(found), wanted)
+
+
+def test_shapes_are_those_of_the_people_to_learn_in_label_order():
+    people = synthetic.population(SIZE.seed, range(3), domain="pretraining")
+    expected = np.stack([person.common.vector() for person in people])
+    np.testing.assert_array_equal(shapes(SIZE), expected)
 
 
 def test_is_drawn_once(drawn):

@@ -57,6 +57,22 @@ def test_tokens_are_cls_and_patches_with_position_and_modality():
     chex.assert_trees_all_close(maps["tokens"], expected, atol=1e-6)
 
 
+def test_after_convolutions_every_place_and_channel_has_a_gain():
+    module, variables = start(stem="conv")
+    _, maps = run(module, variables, maps=True)
+    params = variables["params"]
+    first = jnp.broadcast_to(params["cls_token"], (2, 2, 1, 12))
+    expected = jnp.concatenate([first, maps["patch_embed"]], axis=2)
+    expected *= params["pos_gain"][None, None]
+    expected += params["pos_embed"][None, None]
+    expected += params["mod_embed"][:, None, None]
+    chex.assert_trees_all_close(maps["tokens"], expected, atol=1e-6)
+
+
+def test_patches_have_no_gain():
+    assert "pos_gain" not in start(stem="patch")[1]["params"]
+
+
 def test_maps_follow_the_depth():
     module, variables = start()
     tokens, maps = run(module, variables, maps=True)

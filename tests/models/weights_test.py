@@ -177,14 +177,25 @@ def test_own_backbones_come_back(stem):
         np.testing.assert_array_equal(filled[name], expected, err_msg=name)
 
 
-def test_own_backbones_of_another_grid_are_resized():
-    variables = tiny.drawn(tiny.model_shapes(tiny.model()))
-    state = weights.export_backbone(variables, GRID)
-    larger = tiny.drawn(tiny.model_shapes(tiny.model(image_size=(80, 64))))
-    filled = weights.import_backbone(state, larger, grid=(6, 5))
-    table = filled["params"]["backbone"]["pos_embed"]
-    assert table.shape == (31, 48)
-    np.testing.assert_array_equal(table[0], state["backbone/pos_embed"][0])
+@pytest.mark.parametrize(
+    ("stem", "grids", "names"),
+    [
+        ("patch", (GRID, (6, 5)), ("pos_embed",)),
+        ("conv", ((4, 2), (5, 4)), ("pos_embed", "pos_gain")),
+    ],
+)
+def test_own_backbones_of_another_grid_are_resized(stem, grids, names):
+    module = tiny.model(stem=stem)
+    state = weights.export_backbone(tiny.drawn(tiny.model_shapes(module)), grids[0])
+    larger = tiny.model(stem=stem, image_size=(80, 64))
+    blank = tiny.drawn(tiny.model_shapes(larger))
+    filled = weights.import_backbone(state, blank, grid=grids[1])
+    for name in names:
+        old, table = state[f"backbone/{name}"], filled["params"]["backbone"][name]
+        assert table.shape == (1 + grids[1][0] * grids[1][1], 48)
+        np.testing.assert_array_equal(table[0], old[0])
+        # Corners are clamped: the first place of either grid is the same place.
+        np.testing.assert_allclose(table[1], old[1], rtol=1e-6)
 
 
 def test_half_precision_files_widen(timm, template):

@@ -7,6 +7,7 @@ of other people before other cameras.
 
 from ckda_jax.data.synthetic.layout import SIZES as SIZES
 from ckda_jax.data.synthetic.layout import Size as Size
+from ckda_jax.data.synthetic.people import CHOICES as CHOICES
 from ckda_jax.data.synthetic.people import population as population
 from ckda_jax.data.synthetic.picture import render as render
 from ckda_jax.data.synthetic.pretraining import crowd as crowd

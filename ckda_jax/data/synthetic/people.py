@@ -125,6 +125,10 @@ _CHOICES = {
 }
 
 
+CHOICES = tuple(len(table) for table in _CHOICES.values())
+"""How many alternatives each choice of `Common.vector` has, in its order."""
+
+
 def population(seed: int, numbers: Iterable[int], *, domain: str) -> list[Person]:
     """Draw people by number.
 
@@ -140,6 +144,11 @@ def population(seed: int, numbers: Iterable[int], *, domain: str) -> list[Person
         One person for each number.
     """
     return [_person(seed, number, domain) for number in numbers]
+
+
+def redressed(person: Person, rng: np.random.Generator) -> Person:
+    """Give a person other colours and patterns; what an infrared camera sees stays."""
+    return dataclasses.replace(person, visible=_visible(rng))
 
 
 def _person(seed: int, number: int, domain: str) -> Person:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from ckda_jax.data.synthetic.camera import Camera, shoot
-from ckda_jax.data.synthetic.people import Person, population
+from ckda_jax.data.synthetic.people import Person, population, redressed
 from ckda_jax.data.synthetic.picture import render
 from ckda_jax.data.synthetic.sites import stray_cameras
 from ckda_jax.data.synthetic.streams import stream
@@ -48,6 +48,8 @@ def pretraining_images(
 ) -> UInt8[np.ndarray, "b h w 3"]:
     """Draw one visible image of each labelled person, with random cameras and poses.
 
+    Every image shows other colours and patterns, so that only shape tells who it is.
+
     Args:
         group: people and cameras.
         labels: `[b]` numbers of people.
@@ -62,6 +64,6 @@ def pretraining_images(
     for label in labels.tolist():
         camera = group.cameras[int(rng.integers(len(group.cameras)))]
         shot = shoot(camera, rng)
-        person = group.people[label]
+        person = redressed(group.people[label], rng)
         images.append(render(person, shot, camera, seed=group.seed, size=size))
     return np.stack(images)

@@ -51,6 +51,21 @@ def test_vector_is_scaled_and_has_one_choice_per_table():
     assert vector[-choices:].sum() == 6
 
 
+def test_choices_are_the_sizes_of_the_tables_in_order():
+    person = population(0, [3], domain="x")[0].common
+    blocks = np.split(person.vector(), np.cumsum([9, *people.CHOICES])[:-1])[1:]
+    names = ("hair", "upper", "lower", "bag", "panel", "shoes")
+    assert [int(b.argmax()) for b in blocks] == [getattr(person, n) for n in names]
+    assert [b.sum() for b in blocks] == [1] * 6
+
+
+def test_redressing_changes_colours_and_nothing_else():
+    person = population(0, [3], domain="x")[0]
+    other = people.redressed(person, np.random.default_rng(0))
+    assert other.common == person.common and other.infrared is person.infrared
+    assert not np.allclose(other.visible.colours, person.visible.colours)
+
+
 def test_colour_tells_nothing_about_heat():
     group = population(0, range(600), domain="x")
     bright = np.stack([p.visible.colours.mean(1) for p in group])
