@@ -49,11 +49,20 @@ def refused(tmp_path, capsys):
             "config.model.stem='none'; choose one of patch, conv",
         ),
         ({"alignment__relation": "x"}, "choose one of direct, pairwise"),
-        ({"erasing__fill": "x"}, "erasing.fill 'x' is unknown"),
+        (
+            {"erasing__fill": "x"},
+            "config.erasing.fill='x'; choose one of imagenet_mean, zero",
+        ),
         ({"eval__modality": "llcm:x"}, "'llcm:x' is none of own, swapped"),
         ({"eval__modality": "lcm:swapped"}, "'lcm' is no dataset; there are regdb"),
-        ({"data__resample": "x"}, "no resample mode 'x'; choose direct or reference"),
-        ({"data__trial": 11}, "trial 11 does not exist; choose 1 to 10"),
+        (
+            {"data__resample": "x"},
+            "config.data.resample='x'; choose one of direct, reference",
+        ),
+        (
+            {"data__trial": 11},
+            "config.data.trial=11: must be at least 1 and at most 10",
+        ),
         ({"stages": "regdb,casia"}, "names 'casia'; there are"),
         ({"stages": ""}, "config.stages is empty"),
         ({"train__identities": 8}, "regdb: 6 identities cannot fill batches of 8"),
