@@ -114,6 +114,7 @@ def check_limits(config: ConfigDict) -> None:
     for key in REGEXES:
         _check_regex(key, values.get(key, ""))
     _check_sizes(config)
+    _check_order(config)
 
 
 def _values(config: ConfigDict) -> dict[str, Any]:
@@ -161,3 +162,24 @@ def _check_sizes(config: ConfigDict) -> None:
             f"config.model.width {size.width} cannot be split over "
             f"config.model.heads {size.heads}; choose a divisor"
         )
+
+
+def _check_order(config: ConfigDict) -> None:
+    """Refuse ranges whose ends are the wrong way round."""
+    blur = tuple(config.augment.blur_sigma)
+    if blur[0] > blur[1]:
+        raise InputError(
+            f"config.augment.blur_sigma={blur}: its lower end is above its upper one; "
+            "swap them"
+        )
+    optim = config.optim
+    factor = optim.pretrained_lr_factor
+    for name, rate in (
+        ("config.optim.lr", optim.lr),
+        ("config.optim.lr x config.optim.pretrained_lr_factor", optim.lr * factor),
+    ):
+        if optim.lr_min > rate:
+            raise InputError(
+                f"config.optim.lr_min={optim.lr_min} is above {name}={rate:.10g}; "
+                "lower the first or raise the second"
+            )

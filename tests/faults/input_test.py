@@ -48,6 +48,11 @@ def refused(tmp_path, capsys):
             {"model__stem": "none"},
             "config.model.stem='none'; choose one of patch, conv",
         ),
+        ({"augment__blur_sigma": "3,0.1"}, "config.augment.blur_sigma=(3.0, 0.1): its"),
+        (
+            {"optim__lr_min": 0.5},
+            "config.optim.lr_min=0.5 is above config.optim.lr=0.001",
+        ),
         ({"alignment__relation": "x"}, "choose one of direct, pairwise"),
         (
             {"erasing__fill": "x"},
