@@ -207,9 +207,10 @@ def stream(config: ConfigDict, stage: Stage) -> TrainingStream:
 def model(config: ConfigDict, classes: int) -> PlainModel:
     """Make the backbone that the config describes, without prompts."""
     names = ("stem", "patch_size", "stride", "width", "depth", "heads", "mlp_ratio")
-    rates = ("dropout", "attention_dropout", "drop_path", "epsilon")
+    rates = ("dropout", "attention_dropout", "drop_path", "epsilon", "remat")
     settings = {name: config.model[name] for name in (*names, *rates)}
     size = tuple(config.model.image_size)
+    settings["dtype"] = build.compute_dtype(config)
     return PlainModel(classes, ViT(image_size=size, modalities=1, **settings))
 
 

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, config = config_lib.parse(parser(), argv)
     distributed.initialise()
     build.use_compile_cache(config.compile_cache)
-    before = None if args.init_from is None else origin.read(args.init_from)
+    before = None if args.init_from is None else workdir.read_origin(args.init_from)
     lineage = origin.Lineage() if before is None else before.lineage
     workdir.check(args.workdir, config, lineage)
     cluster = distributed.Cluster.of_all_devices()

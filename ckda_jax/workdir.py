@@ -13,7 +13,8 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from ckda_jax import config as config_lib
-from ckda_jax.engine.origin import Lineage
+from ckda_jax.engine import origin
+from ckda_jax.engine.origin import Lineage, Origin
 from ckda_jax.files import write_json, write_text
 from ckda_jax.structs import InputError
 
@@ -77,6 +78,32 @@ def read_lineage(workdir: Path) -> Lineage:
         raise InputError(
             f"{path}: cannot be read ({error}); restore the file or start a new run"
         ) from error
+
+
+def read_origin(workdir: Path) -> Origin:
+    """Read what a finished run left behind, to extend it.
+
+    Its last evaluation must be complete: the results of the run that extends it start
+    with a copy of them, in which a gap would stay.
+
+    Raises:
+        InputError: no run, or one that is not finished.
+    """
+    before = origin.read(workdir)
+    config = config_lib.from_json(workdir / CONFIG)
+    evaluated = {
+        row["dataset"]
+        for row in before.results["evaluations"]
+        if row["stage"] == before.stage and row["epoch"] is None
+    }
+    due = (*config.stages, *config.eval_only)
+    missing = [name for name in due if name not in evaluated]
+    if missing:
+        raise InputError(
+            f"{workdir}: stage {before.stage + 1}, its last one, is not evaluated on "
+            f"{', '.join(missing)}; run its train command again, which makes up for it"
+        )
+    return before
 
 
 @contextlib.contextmanager

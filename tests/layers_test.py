@@ -174,7 +174,8 @@ def test_imports_sees_relative_lazy_and_dynamic_ones(tmp_path):
 
 @pytest.mark.parametrize("module", modules())
 def test_every_module_imports(module):
-    importlib.import_module(f"{PACKAGE}.{module}".rstrip("."))
+    name = f"{PACKAGE}.{module}".rstrip(".")
+    assert importlib.import_module(name).__name__ == name
 
 
 def mirror(path: Path) -> Path:

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -140,6 +141,19 @@ def test_what_cannot_work_is_refused_and_nothing_written(
     assert pretrain.main(words(tmp_path / "run", **changes)) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def resolved(**changes):
+    """Resolve the configuration of a tiny run."""
+    return config_lib.parse(pretrain.parser(), words("unused", **changes))[1]
+
+
+def test_the_model_computes_as_the_config_says():
+    plain = pretrain.model(resolved(), classes=2).backbone
+    assert (plain.dtype, plain.remat) == (None, False)
+    config = resolved(model__dtype="bfloat16", model__remat=True)
+    changed = pretrain.model(config, classes=2).backbone
+    assert (changed.dtype, changed.remat) == (jnp.bfloat16, True)
 
 
 def test_another_config_is_refused(finished, capsys):

@@ -193,6 +193,23 @@ def test_extending_a_run_that_does_not_fit_is_refused(
     assert runs.listing(tmp_path) == []
 
 
+def test_extending_a_run_that_is_still_evaluating_is_refused(
+    finished, world, tmp_path, capsys
+):
+    before = shutil.copytree(finished, tmp_path / "before")
+    content = runs.results(before)
+    content["evaluations"].pop()
+    (before / "results.json").write_text(json.dumps(content))
+    words = runs.words(tmp_path / "run", world, stages="llcm")
+    assert train.main([*words, "--init-from", str(before)]) == 2
+    error = capsys.readouterr().err
+    assert "not evaluated on sysu; run its train command again" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+    assert train.main(runs.words(before, world)) == 0
+    assert train.main([*words, "--init-from", str(before), "--check"]) == 0
+
+
 def test_a_run_cannot_extend_itself(finished, world, capsys):
     words = runs.words(finished, world)
     assert train.main([*words, "--init-from", str(finished)]) == 2

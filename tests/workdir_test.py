@@ -1,8 +1,12 @@
 """The run directory: what may go on in it, and what is left after a refusal."""
 
+import json
+import shutil
+
 import pytest
 
 from ckda_jax import workdir
+from ckda_jax.engine import origin
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.structs import InputError
 from tests import runs
@@ -43,6 +47,33 @@ def test_a_damaged_lineage_is_refused(tmp_path, text):
     (tmp_path / workdir.LINEAGE).write_text(text)
     with pytest.raises(InputError, match="lineage.json: cannot be read"):
         workdir.read_lineage(tmp_path)
+
+
+def cut_results(folder, rows):
+    """Leave the first evaluations of a run alone, and name a dataset it had before."""
+    content = runs.results(folder)
+    content["evaluations"] = content["evaluations"][:rows]
+    content["datasets"].append("llcm")
+    (folder / "results.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("rows", "missing"), [(9, "sysu"), (8, "regdb, sysu"), (6, "regdb, sysu")]
+)
+def test_a_run_whose_last_evaluation_is_unfinished_is_not_extended(
+    finished, tmp_path, rows, missing
+):
+    run = shutil.copytree(finished, tmp_path / "run")
+    cut_results(run, rows)
+    said = f"stage 2, its last one, is not evaluated on {missing}; run its train comm"
+    with pytest.raises(InputError, match=said):
+        workdir.read_origin(run)
+
+
+def test_a_run_that_evaluated_all_of_its_own_is_extended(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    cut_results(run, 10)
+    assert workdir.read_origin(run).lineage == origin.read(run).lineage
 
 
 def test_another_config_is_refused_with_the_difference(tmp_path, config):

@@ -7,8 +7,14 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from ckda_jax.engine.augment import FILLS
 from ckda_jax.engine.evaluate import check_per_dataset
+from ckda_jax.losses.metric import ANCHORS
 from ckda_jax.methods import METHODS
+from ckda_jax.methods.alignment import STUDENT_SPACES
+from ckda_jax.methods.parts import COMPARISONS
+from ckda_jax.models.alignment import RELATIONS
+from ckda_jax.models.norm import EVAL_STATISTICS
 from ckda_jax.models.stem import STEMS
 from ckda_jax.structs import InputError
 from ckda_jax.trees import path_name
@@ -45,8 +51,8 @@ DROP = Range(0, 1, below_high=True)
 RANGES = (
     (r"seed", Range(0, 2**32 - 1)),
     (r"data\.synthetic\.seed", Range(-1, 2**32 - 1)),
-    (r"data\.synthetic\..*(identities|images)", FROM_1),
-    (r"eval_every|data\.(trial|max_identities|workers|threads|cache)", FROM_0),
+    (r"data\.trial", Range(1, 10)),
+    (r"eval_every|data\.(max_identities|workers|threads|cache)", FROM_0),
     (r"model\.(image_size|patch_size|stride|width|depth|heads)", FROM_1),
     (r"model\.(mlp_ratio|epsilon)", ABOVE_0),
     (r"(model|prompts)\.(.*dropout|drop_path)", DROP),
@@ -70,12 +76,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "method": tuple(METHODS),
     "model.stem": STEMS,
     "model.dtype": ("float32", "bfloat16"),
-    "alignment.relation": ("direct", "pairwise"),
-    "alignment.student_space": ("neck", "feature"),
-    "prompts.compare": ("clean", "train"),
-    "cross.anchor": ("centre", "sample"),
+    "data.resample": ("direct", "reference"),
+    "erasing.fill": tuple(FILLS),
+    "alignment.relation": RELATIONS,
+    "alignment.student_space": STUDENT_SPACES,
+    "prompts.compare": COMPARISONS,
+    "cross.anchor": ANCHORS,
     "carry_classifier": ("never", "equal_count"),
-    "norm.eval_statistics": ("running", "instance"),
+    "norm.eval_statistics": EVAL_STATISTICS,
 }
 
 PER_DATASET = {
@@ -106,6 +114,7 @@ def check_limits(config: ConfigDict) -> None:
     for key in REGEXES:
         _check_regex(key, values.get(key, ""))
     _check_sizes(config)
+    _check_order(config)
 
 
 def _values(config: ConfigDict) -> dict[str, Any]:
@@ -153,3 +162,24 @@ def _check_sizes(config: ConfigDict) -> None:
             f"config.model.width {size.width} cannot be split over "
             f"config.model.heads {size.heads}; choose a divisor"
         )
+
+
+def _check_order(config: ConfigDict) -> None:
+    """Refuse ranges whose ends are the wrong way round."""
+    blur = tuple(config.augment.blur_sigma)
+    if blur[0] > blur[1]:
+        raise InputError(
+            f"config.augment.blur_sigma={blur}: its lower end is above its upper one; "
+            "swap them"
+        )
+    optim = config.optim
+    factor = optim.pretrained_lr_factor
+    for name, rate in (
+        ("config.optim.lr", optim.lr),
+        ("config.optim.lr x config.optim.pretrained_lr_factor", optim.lr * factor),
+    ):
+        if optim.lr_min > rate:
+            raise InputError(
+                f"config.optim.lr_min={optim.lr_min} is above {name}={rate:.10g}; "
+                "lower the first or raise the second"
+            )

@@ -1,5 +1,7 @@
 """The model of a run and the variables it starts from."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,8 +40,14 @@ def model(config: ConfigDict, classes: int) -> ReIDModel:
         prompt_dropout=prompts.dropout,
         eval_statistics=config.norm.eval_statistics,
         remat=size.remat,
-        dtype=None if size.dtype == "float32" else jnp.dtype(size.dtype),
+        dtype=compute_dtype(config),
     )
+
+
+def compute_dtype(config: ConfigDict) -> Any:
+    """Return what the forward pass computes in; None: in the type of its input."""
+    name = config.model.dtype
+    return None if name == "float32" else jnp.dtype(name)
 
 
 def grid(config: ConfigDict) -> tuple[int, int]:

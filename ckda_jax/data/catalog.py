@@ -42,9 +42,9 @@ def load(
         protocols has a query that can be found.
 
     Raises:
-        InputError: an unknown name, an option outside its range, a wrong or incomplete
-            root, an unusable index file, absent images, an identity with one modality
-            only, a protocol in which nothing can be found.
+        InputError: an unknown name, a wrong or incomplete root, an unusable index file,
+            absent images, an identity with one modality only, a protocol in which
+            nothing can be found.
     """
     if name not in DATASETS:
         raise InputError(f"no dataset {name!r}; choose one of {', '.join(DATASETS)}")

@@ -85,8 +85,7 @@ class Augment:
         dtype: of the result; the work before is done in float32 at least.
 
     Raises:
-        InputError: images too small for the blur, an unknown fill, a probability
-            outside 0..1.
+        InputError: images too small for the blur.
     """
 
     image_size: tuple[int, int]
@@ -108,16 +107,6 @@ class Augment:
                 f"{KERNEL} pixels, which reflects {KERNEL // 2}; use larger images or "
                 "augment.infrared=False"
             )
-        if self.fill not in FILLS:
-            raise InputError(
-                f"erasing.fill {self.fill!r} is unknown; choose one of {sorted(FILLS)}"
-            )
-        for name, value in (
-            ("augment.flip", self.flip),
-            ("erasing.probability", self.erasing),
-        ):
-            if not 0 <= value <= 1:
-                raise InputError(f"{name} {value} is no probability; use 0 to 1")
 
     def __call__(
         self, key: Key[Array, ""], images: Images

@@ -69,7 +69,7 @@ class Optimiser:
         warmup_epochs: epochs of linear warm-up.
         epochs: epochs of a stage.
         weight_decay: decoupled, on every trained parameter.
-        clip_norm: largest global gradient norm, 0 for no clipping.
+        clip_norm: largest global norm of the trained gradients, 0 for no clipping.
     """
 
     lr: float = 3e-4
@@ -101,9 +101,7 @@ class Optimiser:
             {**groups, "frozen": optax.set_to_zero()}, trees.label(params, GROUPS)
         )
         if self.clip_norm:
-            transform = optax.chain(
-                optax.clip_by_global_norm(self.clip_norm), transform
-            )
+            transform = optax.chain(clip_trained(self.clip_norm), transform)
         return optax.with_extra_args_support(transform)
 
     def _adamw(self, schedule: Schedule) -> optax.GradientTransformationExtraArgs:
@@ -114,6 +112,31 @@ class Optimiser:
                 scale_by_epoch(schedule),
             )
         )
+
+
+def only_trained(grads: Tree) -> Tree:
+    """Zero the gradients of the `frozen` group, which count in no norm.
+
+    >>> only_trained({"neck": {"bias": jnp.ones(1), "scale": jnp.ones(1)}})
+    {'neck': {'bias': Array([0.], dtype=float32), 'scale': Array([1.], dtype=float32)}}
+    """
+
+    def keep(group: str, grad: Array) -> Array:
+        return jnp.zeros_like(grad) if group == "frozen" else grad
+
+    return jax.tree.map(keep, trees.label(grads, GROUPS), grads)
+
+
+def clip_trained(norm: float) -> optax.GradientTransformation:
+    """Clip gradients by the global norm of the trained ones."""
+    clip = optax.clip_by_global_norm(norm)
+
+    def update(
+        updates: Tree, state: optax.OptState, params: Tree = None
+    ) -> tuple[Tree, optax.OptState]:
+        return clip.update(only_trained(updates), state, params)
+
+    return optax.GradientTransformation(clip.init, update)
 
 
 def scale_by_epoch(schedule: Schedule) -> optax.GradientTransformationExtraArgs:

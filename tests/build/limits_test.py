@@ -14,6 +14,15 @@ def config():
     return load(f"{runs.COMMON}")
 
 
+def refusal(config):
+    """Say why the limits refuse a config; nothing where they do not."""
+    try:
+        check_limits(config)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.parametrize(
     ("allowed", "inside", "outside", "said"),
     [
@@ -36,7 +45,7 @@ def test_range_holds_its_numbers_alone(allowed, inside, outside, said):
 
 @pytest.mark.parametrize("preset", ["ckda", "reference", "finetune", "joint"])
 def test_every_preset_is_within_the_limits(preset):
-    check_limits(load(f"{runs.COMMON}:{preset}"))
+    assert refusal(load(f"{runs.COMMON}:{preset}")) == ""
 
 
 @pytest.mark.parametrize(
@@ -45,6 +54,10 @@ def test_every_preset_is_within_the_limits(preset):
         ("seed", -1, "config.seed=-1: must be at least 0 and at most 4294967295"),
         ("seed", 2**32, "must be at least 0 and at most"),
         ("eval_every", -1, "config.eval_every=-1: must be at least 0"),
+        ("data.trial", 0, "config.data.trial=0: must be at least 1 and at most 10"),
+        ("data.max_identities", -1, "must be at least 0"),
+        ("augment.flip", 1.5, "must be at least 0 and at most 1"),
+        ("erasing.probability", -0.1, "must be at least 0 and at most 1"),
         ("train.epochs", 0, "config.train.epochs=0: must be at least 1"),
         ("train.steps", -1, "must be at least 0"),
         ("train.log_every", 0, "must be at least 1"),
@@ -75,6 +88,17 @@ def test_every_preset_is_within_the_limits(preset):
         ("model.heads", 5, "width 768 cannot be split over config.model.heads 5"),
         ("model.patch_size", 200, "is smaller than config.model.patch_size 200"),
         ("eval.modality", "llcm:other", "'llcm:other' is none of own, swapped"),
+        (
+            "augment.blur_sigma",
+            (3.0, 0.1),
+            r"=\(3.0, 0.1\): its lower end is above its upper one; swap them",
+        ),
+        ("optim.lr_min", 4e-4, "lr_min=0.0004 is above config.optim.lr=0.0003; lower"),
+        (
+            "optim.pretrained_lr_factor",
+            0.001,
+            "lr_min=3e-06 is above config.optim.lr x .*pretrained_lr_factor=3e-07",
+        ),
         ("method", "none", "config.method='none'; choose one of ckda, finetune"),
     ],
 )
@@ -82,6 +106,14 @@ def test_values_outside_are_refused(config, key, value, said):
     config.update_from_flattened_dict({key: value})
     with pytest.raises(InputError, match=said):
         check_limits(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("augment.blur_sigma", (0.5, 0.5)), ("optim.lr_min", 1.5e-4)]
+)
+def test_the_ends_of_a_range_may_be_equal(config, key, value):
+    config.update_from_flattened_dict({key: value})
+    assert refusal(config) == ""
 
 
 @pytest.mark.parametrize("key", [*CHOICES, *PER_DATASET, *REGEXES])
@@ -97,6 +129,7 @@ def test_every_choice_is_refused_when_misspelt(config, key):
 
 
 def test_the_conv_stem_takes_images_smaller_than_a_patch(config):
-    config.model.stem = "conv"
     config.model.patch_size = 200
-    check_limits(config)
+    assert "is smaller than config.model.patch_size 200" in refusal(config)
+    config.model.stem = "conv"
+    assert refusal(config) == ""

@@ -6,7 +6,7 @@ import pytest
 
 from ckda_jax import build
 from ckda_jax.methods.base import Method
-from tests import runs
+from tests import runs, tiny
 
 # The package has the function of that name in its place.
 METHOD = importlib.import_module("ckda_jax.build.method")
@@ -61,9 +61,22 @@ def test_infrared_prototypes_of_visible_images_for_all_or_for_some(settings):
     assert given.alignment["infrared_from_visible"] == {"vcm"}
 
 
-def test_methods_of_the_presets_can_be_made():
-    for preset in ("ckda", "reference", "finetune", "joint"):
-        build.method(runs.configuration({}, preset), 7)
+@pytest.mark.parametrize(
+    ("preset", "more"),
+    [
+        ("ckda", {"prompt_consistency", "alignment"}),
+        ("reference", {"prompt_consistency", "alignment"}),
+        ("finetune", set()),
+        ("joint", set()),
+    ],
+)
+def test_a_preset_learns_by_its_losses(preset, more):
+    made = build.method(runs.configuration({}, preset), tiny.CAPACITY)
+    memory = tiny.memory(made, tiny.variables(tiny.model()))
+    _, metrics = tiny.quick(lambda: made.loss(tiny.view(memory)))()
+    found = {name for name in metrics if name.startswith("loss/")}
+    parts = {"identity", "triplet", "centres", "cross"} | more
+    assert found == {f"loss/{name}" for name in parts}
 
 
 def test_optimiser_and_augmentation_are_the_configs():

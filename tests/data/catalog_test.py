@@ -89,15 +89,9 @@ def test_shortens_a_long_listing(tmp_path):
     assert str(error.value).splitlines()[-1].strip() == "... and 18 more"
 
 
-def test_refuses_options_outside_their_range(tmp_path):
+def test_refuses_a_name_that_is_no_dataset(tmp_path):
     with pytest.raises(InputError, match="no dataset 'market'; choose one of regdb,"):
         catalog.load("market", tmp_path)
-    with pytest.raises(InputError, match="trial 11 does not exist"):
-        catalog.load("regdb", tmp_path, trial=11)
-    with pytest.raises(InputError, match="max_identities -1 is negative"):
-        catalog.load("regdb", tmp_path, max_identities=-1)
-    with pytest.raises(InputError, match="no resample mode 'nearest'"):
-        catalog.load("regdb", tmp_path, resample="nearest")
 
 
 def test_refuses_a_protocol_in_which_nothing_can_be_found(tmp_path):

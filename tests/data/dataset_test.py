@@ -5,7 +5,6 @@ import pytest
 
 from ckda_jax.data.dataset import (
     Dataset,
-    Options,
     Protocol,
     Row,
     as_records,
@@ -53,15 +52,6 @@ def test_as_records_has_the_same_types_whatever_the_length(count):
     assert got.paths.dtype.kind == "U"
     columns = [got.identity, got.modality, got.camera, got.tracklet]
     assert [c.dtype for c in columns] == [np.int64, np.int8, np.int32, np.int32]
-
-
-def test_options_refuse_values_outside_their_range():
-    with pytest.raises(InputError, match="trial 0 does not exist; choose 1 to 10"):
-        Options(trial=0)
-    with pytest.raises(InputError, match="max_identities -3 is negative"):
-        Options(max_identities=-3)
-    with pytest.raises(InputError, match="no resample mode 'x'; choose direct or ref"):
-        Options(resample="x")
 
 
 def test_require_pairs_names_identities_with_one_modality():

@@ -159,7 +159,9 @@ def test_check_images_passes_what_training_can_use(tmp_path, suffix):
     paths = [tmp_path / f"{mode}.{suffix}" for mode in ("RGB", "L")]
     for path in paths:
         Image.fromarray(colours()).convert(path.stem).save(path)
-    check_images(table(paths))
+    (tmp_path / "none.png").touch()
+    with pytest.raises(InputError, match="1 of 3 images cannot be used: .*none.png"):
+        check_images(table([*paths, tmp_path / "none.png"]))
 
 
 def test_check_images_names_three_and_counts_the_rest(tmp_path):

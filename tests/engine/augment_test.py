@@ -184,19 +184,6 @@ def test_images_smaller_than_the_blur_are_refused():
     Augment(image_size=(32, 10), infrared=())
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"fill": "mean"}, r"'mean' is unknown; choose one of \['imagenet_mean'"),
-        ({"flip": 1.5}, "augment.flip 1.5 is no probability"),
-        ({"erasing": -0.1}, "erasing.probability -0.1 is no probability"),
-    ],
-)
-def test_settings_that_mean_nothing_are_refused(setting, message):
-    with pytest.raises(InputError, match=message):
-        Augment(image_size=SIZE, **setting)
-
-
 def test_images_of_another_size_are_an_error():
     with pytest.raises(AssertionError, match="shape"):
         Augment(image_size=(32, 16))(jax.random.key(0), images())

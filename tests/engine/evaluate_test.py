@@ -144,7 +144,14 @@ def test_check_per_dataset_refuses_other_values(value):
 
 
 @pytest.mark.parametrize(
-    "value", ["own", "swapped", "llcm:swapped", "llcm:own,vcm:swapped"]
+    ("value", "read"),
+    [
+        ("own", ["own", "own"]),
+        ("swapped", ["swapped", "swapped"]),
+        ("llcm:swapped", ["swapped", "own"]),
+        ("llcm:own,vcm:swapped", ["own", "swapped"]),
+    ],
 )
-def test_check_per_dataset_takes_its_values(value):
+def test_what_check_per_dataset_takes_is_read(value, read):
     check_per_dataset("config.eval.modality", value, ("own", "swapped"))
+    assert [per_dataset(value, name, "own") for name in ("llcm", "vcm")] == read

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ckda_jax import trees
-from ckda_jax.engine.optim import GROUPS, Optimiser, Schedule, only_own
+from ckda_jax.engine.optim import GROUPS, Optimiser, Schedule, only_own, only_trained
 from ckda_jax.models.reid import ReIDModel
 from tests import tiny
 from tests.models.tiny import model_shapes
@@ -91,18 +91,51 @@ def test_the_neck_s_bias_is_frozen_and_does_not_decay():
     assert found["neck"]["scale"].tolist() != [1.0]
 
 
+def clipped(grads, limit):
+    """Clip by the book: the neck's bias, which is frozen, counts for nothing."""
+    leaves = trees.named_leaves(grads)
+    trained = [leaf for name, leaf in leaves.items() if name != "neck/bias"]
+    norm = np.sqrt(sum(float((leaf**2).sum()) for leaf in trained))
+    return jax.tree.map(lambda g: g * min(1, limit / norm), grads)
+
+
 def test_clipping_bounds_the_global_norm():
     # Adam forgets the scale of its first gradient, so look at a second one.
     large = [jax.tree.map(lambda g: 100 * g, GRADS[0]), GRADS[1]]
-    norm = np.sqrt(sum(float((g**2).sum()) for g in jax.tree.leaves(large[0])))
-    clipped = [jax.tree.map(lambda g: g * (2.5 / norm), large[0]), GRADS[1]]
-    norm = np.sqrt(sum(float((g**2).sum()) for g in jax.tree.leaves(GRADS[1])))
-    clipped[1] = jax.tree.map(lambda g: g * min(1, 2.5 / norm), GRADS[1])
     found = descend(Optimiser(clip_norm=2.5), (1, 1), grads=large)
-    expected = descend(Optimiser(), (1, 1), grads=clipped)
+    by_hand = [clipped(grads, 2.5) for grads in large]
+    expected = descend(Optimiser(), (1, 1), grads=by_hand)
     chex.assert_trees_all_close(found, expected, rtol=1e-6)
     plain = descend(Optimiser(), (1, 1), grads=large)
     assert abs(float(found["neck"]["scale"][0] - plain["neck"]["scale"][0])) > 1e-6
+
+
+def test_a_frozen_gradient_clips_nothing():
+    def with_bias(grads, value):
+        return {**grads, "neck": {**grads["neck"], "bias": jnp.array([value])}}
+
+    ends = [
+        descend(
+            Optimiser(lr=0.1, clip_norm=2.5),
+            (1, 1),
+            grads=[with_bias(grads, value) for grads in GRADS[:2]],
+        )
+        for value in (0.0, 1e4)
+    ]
+    chex.assert_trees_all_equal(*ends)
+
+
+def test_only_trained_leaves_out_the_frozen_alone():
+    ones = jax.tree.map(jnp.ones_like, PARAMS)
+    found = {
+        name: x.sum() for name, x in trees.named_leaves(only_trained(ones)).items()
+    }
+    assert found == {
+        "backbone/blocks/bias": 2,
+        "backbone/cls_token": 1,
+        "neck/bias": 0,
+        "neck/scale": 1,
+    }
 
 
 def test_groups_cover_every_parameter_of_the_full_model():

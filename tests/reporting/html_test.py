@@ -138,7 +138,10 @@ def test_missing_pieces_are_said(workdir, tmp_path, gone, sentence):
 
 
 def test_empty_directory_gives_a_page(tmp_path):
-    Page(html.write_report(tmp_path).read_text(encoding="utf-8"))
+    page = Page(html.write_report(tmp_path).read_text(encoding="utf-8"))
+    text = "".join(page.texts)
+    for said in ("evaluated yet", "term has been logged yet", "left no config"):
+        assert said in text
 
 
 def test_missing_directory_is_refused(tmp_path):

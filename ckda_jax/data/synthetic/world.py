@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from ckda_jax.data.synthetic.layout import Layout, Picture, Size
 from ckda_jax.data.synthetic.people import Person, population
 from ckda_jax.data.synthetic.picture import render
 from ckda_jax.data.synthetic.streams import stream
+from ckda_jax.files import locked
 from ckda_jax.structs import InputError
 
 VERSION = 1
@@ -39,7 +41,9 @@ def write(
     """Write a synthetic world, or find it already written.
 
     The same seed, size and sites give the same bytes (under one version of Pillow). The
-    world is drawn in a folder beside `root` and renamed when complete.
+    world is drawn in a folder beside `root` and renamed when complete. Processes that
+    ask for the same world at once wait for the first; what a killed one had drawn is
+    removed.
 
     Args:
         root: folder to make.
@@ -64,18 +68,17 @@ def write(
         "sites": list(plans),
     }
     if not _complete(root, record):
-        draft = root.parent / f".{root.name}.{os.getpid()}.partial"
         try:
-            _draw(draft, plans, seed, size.height, progress)
-            (draft / RECORD).write_text(json.dumps(record, indent=1) + "\n")
-            _publish(draft, root, record)
+            with locked(root.parent / f".{root.name}.lock") as alone:
+                if alone:
+                    _clear(root)
+                if not _complete(root, record):
+                    _make(root, record, plans, progress)
         except OSError as error:
             raise InputError(
                 f"cannot write a synthetic world to {root}: {error}; choose a folder "
                 "that can be written and has room"
             ) from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
     return {site: root / plan.folder for site, plan in plans.items()}
 
 
@@ -112,6 +115,30 @@ def _complete(root: Path, record: dict) -> bool:
             "choose another folder or remove it"
         )
     return True
+
+
+def _clear(root: Path) -> None:
+    """Remove the drafts of killed processes; no other is at work while one is alone."""
+    mine = re.compile(rf"\.{re.escape(root.name)}\.\d+\.partial")
+    for path in root.parent.iterdir():
+        if mine.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _make(
+    root: Path,
+    record: dict,
+    plans: Mapping[str, Layout],
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Draw a world beside its root and rename it when complete."""
+    draft = root.parent / f".{root.name}.{os.getpid()}.partial"
+    try:
+        _draw(draft, plans, record["seed"], record["size"]["height"], progress)
+        (draft / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        _publish(draft, root, record)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _publish(draft: Path, root: Path, record: dict) -> None:

@@ -1,6 +1,12 @@
+import errno
+import fcntl
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -191,6 +197,62 @@ def test_a_broken_off_drawing_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         synthetic.write(tmp_path / "w", seed=1, size=TINY, progress=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ckda_jax.data import synthetic
+size = synthetic.Size(identities=4, test_identities=2, images=2, shots=1, height=16)
+def die(done, total):
+    if done == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+synthetic.write(Path(sys.argv[1]), seed=1, size=size, sites=("llcm",), progress=die)
+"""
+
+
+def test_what_a_killed_drawing_left_is_removed_by_the_next(tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "w")])
+    assert done.returncode == -signal.SIGKILL
+    assert {path.suffix for path in tmp_path.iterdir()} == {".partial", ".lock"}
+    (tmp_path / ".w.2.7.partial").mkdir()  # of the world w.2
+    synthetic.write(tmp_path / "w", seed=1, size=TINY, sites=("llcm",))
+    assert {path.name for path in tmp_path.iterdir()} == {"w", ".w.2.7.partial"}
+
+
+def test_two_drawings_at_once_draw_one_after_the_other(tmp_path):
+    """The second begins during the first, and finds the world drawn."""
+    drawn, others = [], []
+
+    def draw(progress):
+        synthetic.write(
+            tmp_path / "w", seed=1, size=TINY, sites=("llcm",), progress=progress
+        )
+
+    def begin_another(done, total):
+        if not others:
+            others.append(threading.Thread(target=draw, args=(note("second"),)))
+            others[0].start()
+        note("first")(done, total)
+
+    def note(name):
+        return lambda done, total: drawn.append((name, done, total))
+
+    draw(begin_another)
+    others[0].join()
+    _, _, total = drawn[-1]
+    assert drawn == [("first", done, total) for done in range(1, total + 1)]
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
+def test_where_there_are_no_locks_drafts_are_left_alone(tmp_path, monkeypatch):
+    def refuse(file, how):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / ".w.7.partial").mkdir()
+    synthetic.write(tmp_path / "w", seed=1, size=TINY, sites=("llcm",))
+    assert {path.name for path in tmp_path.iterdir()} == {"w", ".w.7.partial"}
 
 
 def test_bad_requests_are_refused(tmp_path):
