@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Int, Key
 
 from ckda_jax import keys
-from ckda_jax.engine.optim import Optimiser, only_own
+from ckda_jax.engine.optim import Optimiser, only_own, only_trained
 from ckda_jax.engine.state import Frozen, TrainState
 from ckda_jax.methods.base import Extra, ForwardView, Method, Metrics, StepView
 from ckda_jax.structs import Batch, Outputs, Tree
@@ -155,7 +155,7 @@ def make_step(learner: Learner) -> Step:
             step=state.step + 1,
         )
         lr = optimiser.schedules()["base"](view.epoch)
-        grad_norm = optax.tree.norm(grads)
+        grad_norm = optax.tree.norm(only_trained(grads))
         return state, {"loss": loss, "grad_norm": grad_norm, "lr": lr, **metrics}
 
     return step
