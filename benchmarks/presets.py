@@ -1,19 +1,23 @@
-"""The README's table: every preset with several seeds, run one after another.
+"""The README's table: every preset with several seeds.
 
-    python benchmarks/presets.py --out runs/presets
+    python benchmarks/presets.py --out runs/presets --jobs 2
 
 A seed changes the world, the initial weights and the batch order; the starting
 backbone is the same. Interrupted, the same command goes on; finished runs are not
 repeated. Prints the table in Markdown and writes `presets.json`: what each run took.
+What a run prints goes to `PRESET-SEED.log`. Jobs share the cores out between them:
+small steps on one core each get more done than one after another on all of them.
 """
 
 import argparse
 import json
 import os
 import platform
+import queue
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ckda_jax.files import write_json
@@ -30,38 +34,72 @@ def main() -> None:
     parser.add_argument("--config", default=str(ROOT / "configs" / "synthetic.py"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--presets", nargs="+", default=PRESETS)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     args, overrides = parser.parse_known_args()
-    for seed in args.seeds:
-        for preset in args.presets:
-            run(args.out, args.config, preset, seed, overrides)
+    args.out.mkdir(parents=True, exist_ok=True)
+    pairs = [(preset, seed) for seed in args.seeds for preset in args.presets]
+    shares = queue.SimpleQueue()
+    for share in share_out(args.jobs):
+        shares.put(share)
+
+    def take(pair: tuple[str, int]) -> None:
+        cores = shares.get()
+        try:
+            run(args.out, args.config, *pair, overrides, cores)
+        finally:
+            shares.put(cores)
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for _ in pool.map(take, pairs):
+            pass
     results = [
-        json.loads((folder(args.out, preset, seed) / "results.json").read_text())
+        json.loads((args.out / f"{preset}-{seed}" / "results.json").read_text())
         for preset in args.presets
         for seed in args.seeds
     ]
     print(tables.markdown_seeds(results))
+    write_json(args.out / "presets.json", taken(args.out, pairs))
 
 
-def folder(out: Path, preset: str, seed: int) -> Path:
-    """Name the directory of one run."""
-    return out / f"{preset}-{seed}"
+def share_out(jobs: int) -> list[set[int]]:
+    """Share the cores of this process out between jobs."""
+    cores = sorted(os.sched_getaffinity(0))
+    return [set(cores[job::jobs]) or set(cores) for job in range(jobs)]
 
 
-def run(out: Path, config: str, preset: str, seed: int, overrides: list[str]) -> None:
-    """Take one run to its end and note how long it took."""
-    log = out / "presets.json"
-    taken = json.loads(log.read_text()) if log.exists() else {}
+def run(
+    out: Path,
+    config: str,
+    preset: str,
+    seed: int,
+    overrides: list[str],
+    cores: set[int],
+) -> None:
+    """Take one run to its end on some cores and note how long it took."""
     name = f"{preset}-{seed}"
-    if name in taken:
+    note = out / f"{name}.json"
+    if note.exists():
         return
     command = [sys.executable, "-m", "ckda_jax.train", "--config", f"{config}:{preset}"]
-    command += ["--workdir", str(folder(out, preset, seed))]
-    command += [f"--config.seed={seed}", *overrides]
+    command += ["--workdir", str(out / name), f"--config.seed={seed}", *overrides]
     start = time.time()
-    subprocess.run(command, check=True)
-    machine = f"{os.cpu_count()} cores {platform.machine()}"
-    taken[name] = {"seconds": round(time.time() - start), "machine": machine}
-    write_json(log, taken)
+    with (out / f"{name}.log").open("a") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        os.sched_setaffinity(process.pid, cores)
+        if process.wait():
+            raise SystemExit(f"{name} failed; see {log.name}")
+    print(f"{name}: {time.time() - start:.0f} s", file=sys.stderr, flush=True)
+    facts = {
+        "seconds": round(time.time() - start),
+        "machine": f"{len(cores)} of {os.cpu_count()} cores {platform.machine()}",
+    }
+    write_json(note, facts)
+
+
+def taken(out: Path, pairs: list[tuple[str, int]]) -> dict[str, dict]:
+    """Gather what every run took."""
+    names = [f"{preset}-{seed}" for preset, seed in pairs]
+    return {name: json.loads((out / f"{name}.json").read_text()) for name in names}
 
 
 if __name__ == "__main__":

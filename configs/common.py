@@ -170,6 +170,7 @@ def joint(config: ConfigDict) -> ConfigDict:
     """All datasets in one stage: the upper bound."""
     config.method = "finetune"
     config.joint = True
+    config.train.steps *= len(config.stages)  # as many in all; 0 counts images anyway
     return config
 
 

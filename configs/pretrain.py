@@ -26,8 +26,6 @@ def get_config() -> ConfigDict:
         crowd.cameras = 128  # cameras of the crowd
     config.stages = ("crowd",)
     config.init.weights = ""
-    config.model.dropout = 0.0
-    config.model.drop_path = 0.0
     config.augment.infrared = False
     config.erasing.probability = 0.25
     config.train.identities = 64

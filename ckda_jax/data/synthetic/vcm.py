@@ -13,6 +13,8 @@ USABLE = 12
 """Shorter tracklets are ignored by every loader."""
 SAMPLED = 3
 """Training images that loaders take from a tracklet."""
+CAMERAS = 3
+"""Cameras that film a person in one modality."""
 _FIRST_TEST = 503
 _MODALITIES = {False: (2, "rgb"), True: (1, "ir")}
 
@@ -43,7 +45,8 @@ def layout(size: Size, *, seed: int) -> Layout:
         for pid in pids:
             order = (1 + rng.permutation(cameras)).tolist()
             for infrared in (False, True):
-                mine = sorted(order[3 * infrared : 3 * infrared + 3])
+                first = CAMERAS * infrared
+                mine = sorted(order[first : first + CAMERAS])
                 _walk(part, (pid, people[pid], infrared), mine, size, rng, pictures)
         _stragglers(part, pictures)
     texts = {
@@ -63,8 +66,11 @@ def _numbers(first: int, count: int, rng: np.random.Generator) -> list[int]:
 
 
 def _lengths(size: Size, rng: np.random.Generator) -> list[int]:
-    """Draw lengths of a person's tracks: all usable, now and then a long one."""
-    usable = -(-size.images // SAMPLED)
+    """Draw lengths of a person's tracks: all usable, now and then a long one.
+
+    Every camera has one at least: the frames of a single passage all look alike.
+    """
+    usable = max(CAMERAS, -(-size.images // SAMPLED))
     lengths = rng.integers(USABLE, USABLE + 4, usable).tolist()
     if rng.uniform() < 0.25:
         lengths[0] = CHUNK + int(rng.integers(1, USABLE))

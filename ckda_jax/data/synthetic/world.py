@@ -19,7 +19,7 @@ from ckda_jax.data.synthetic.streams import stream
 from ckda_jax.files import locked
 from ckda_jax.structs import InputError
 
-VERSION = 1
+VERSION = 2
 """Of what a seed and a size give; raised whenever the pictures or layouts change."""
 RECORD = "world.json"
 LAYOUTS = {
