@@ -10,8 +10,11 @@ from jaxtyping import Array, Bool, Float, Int
 from ckda_jax import trees
 from ckda_jax.structs import Tree
 
+FROZEN = "frozen"
+"""The group of parameters that are never trained."""
+
 GROUPS = (
-    (r"neck/bias", "frozen"),
+    (r"neck/bias", FROZEN),
     (r"backbone/(patch_embed|blocks)/.*", "pretrained"),
     (r".*", "base"),
 )
@@ -98,7 +101,7 @@ class Optimiser:
         """
         groups = {name: self._adamw(s) for name, s in self.schedules().items()}
         transform = optax.partition(
-            {**groups, "frozen": optax.set_to_zero()}, trees.label(params, GROUPS)
+            {**groups, FROZEN: optax.set_to_zero()}, trees.label(params, GROUPS)
         )
         if self.clip_norm:
             transform = optax.chain(
@@ -153,3 +156,12 @@ def only_own(
         return update
 
     return trees.map_named(stand_still, updates)
+
+
+def only_trained(grads: Tree) -> Tree:
+    """Zero the gradients of the parameters that are never trained."""
+
+    def stand_still(group: str, grad: Array) -> Array:
+        return jnp.zeros_like(grad) if group == FROZEN else grad
+
+    return jax.tree.map(stand_still, trees.label(grads, GROUPS), grads)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ckda_jax import trees
-from ckda_jax.engine.optim import GROUPS, Optimiser, Schedule, only_own
+from ckda_jax.engine.optim import GROUPS, Optimiser, Schedule, only_own, only_trained
 from ckda_jax.models.reid import ReIDModel
 from tests import tiny
 from tests.models.tiny import model_shapes
@@ -131,3 +131,11 @@ def test_only_own_lets_the_others_stand_still():
             assert (leaf[0] == 1).all() and (leaf[1] == 0).all()
         else:
             assert (leaf == 1).all()
+
+
+def test_only_trained_lets_the_frozen_group_stand_still():
+    params = model_shapes(tiny.model())["params"]
+    ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), params)
+    found = trees.named_leaves(only_trained(ones))
+    assert not found.pop("neck/bias").any()
+    assert all(leaf.all() for leaf in found.values())
