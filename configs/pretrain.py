@@ -36,6 +36,7 @@ def get_config() -> ConfigDict:
     config.train.steps = 50
     config.train.epochs = 60
     config.train.log_every = 20
+    config.train.gradients_every = 0
     config.train.checkpoint_every = 250
     config.optim.lr = 2e-3
     config.optim.pretrained_lr_factor = 1.0

@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
     config.init.weights = "asset:backbone"
     config.train.epochs = 30
     config.train.log_every = 20
+    config.train.gradients_every = 60
     config.train.checkpoint_every = 100
     config.optim.lr = 1e-3
     config.optim.pretrained_lr_factor = 1.0
