@@ -1,6 +1,7 @@
 """The shares of the gradient, against each term differentiated alone."""
 
 import functools
+from typing import Any
 
 import chex
 import jax
@@ -21,8 +22,8 @@ PROTECTING = ("prompt_consistency", "alignment")
 TERMS = ("identity", "triplet", "centres", "cross", *PROTECTING)
 
 
-def learner(name="ckda", **settings):
-    return tiny.learner(METHODS[name](tiny.settings(**settings)))
+def learner(**settings: Any):
+    return tiny.learner(METHODS["ckda"](tiny.settings(**settings)))
 
 
 def given(learns, index, **batch_changes):
@@ -45,8 +46,9 @@ def measured(index):
     return {name: float(value) for name, value in found.items()}
 
 
-def alone(learns, state, frozen, batch, term):
+def alone(learns, inputs, term):
     """Differentiate one term by the parameters: the obvious, slow twin."""
+    state, frozen, batch = inputs
 
     def value(params):
         now = state.replace(params=params)
@@ -69,7 +71,7 @@ def test_shares_are_those_of_each_term_differentiated_alone(x64):
 
     @tiny.quick
     def differentiate(*inputs):
-        return {term: alone(learns, *inputs, term) for term in TERMS}
+        return {term: alone(learns, inputs, term) for term in TERMS}
 
     grads = jax.device_get(differentiate(*inputs))
     # Never trained, and not to be counted, though a gradient arrives there.
