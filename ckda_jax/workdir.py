@@ -23,7 +23,7 @@ LINEAGE = "lineage.json"
 
 FREE = re.compile(
     r"data\.(workers|threads|cache|roots\..*)|report\..*|compile_cache"
-    r"|train\.(log_every|checkpoint_every|keep_checkpoints)"
+    r"|train\.(log_every|gradients_every|checkpoint_every|keep_checkpoints)"
 )
 """Keys that may change when a run goes on: they have no influence on its numbers."""
 

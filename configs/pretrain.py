@@ -33,6 +33,7 @@ def get_config() -> ConfigDict:
     config.train.steps = 100
     config.train.epochs = 80
     config.train.log_every = 50
+    config.train.gradients_every = 0
     config.train.checkpoint_every = 500
     config.optim.lr = 1.2e-3
     config.optim.pretrained_lr_factor = 1.0

@@ -30,6 +30,7 @@ def get_config() -> ConfigDict:
     config.train.steps = 20
     config.train.epochs = 12
     config.train.log_every = 20
+    config.train.gradients_every = 60
     config.train.checkpoint_every = 120
     config.optim.lr = 3e-3
     config.optim.warmup_epochs = 2

@@ -21,6 +21,7 @@ from ckda_jax.config import parse
 from ckda_jax.data import synthetic
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.distributed import Cluster
+from ckda_jax.engine.shares import make_shares
 from ckda_jax.engine.step import Learner, make_step
 from ckda_jax.reporting.writer import read_rows
 from tests.tiny import QUICKLY
@@ -93,10 +94,20 @@ def compile_quickly(config: Any, learns: Learner, cluster: Cluster) -> Any:
     )
 
 
+def compile_shares_quickly(learns: Learner, cluster: Cluster) -> Any:
+    """Stand in for `build.compiled_shares`, as `compile_quickly` for the step."""
+    return jax.jit(
+        make_shares(learns),
+        out_shardings=cluster.replicated(),
+        compiler_options=QUICKLY,
+    )
+
+
 def take(workdir: Path, roots: Mapping[str, Path], *more: str, **changes: Any) -> Path:
     """Take a tiny run to its end in this process; return its directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build_run, "compiled_step", compile_quickly)
+        patch.setattr(build_run, "compiled_shares", compile_shares_quickly)
         assert train.main([*words(workdir, roots, **changes), *more]) == 0
     return workdir
 
@@ -173,6 +184,11 @@ def assert_same_run(one: Path, other: Path, *, stages: int) -> None:
     """Assert that two runs of some stages left the same behind, bit for bit."""
     assert results(one) == results(other)
     assert metrics(one) == metrics(other)
+    assert_same_checkpoints(one, other, stages=stages)
+
+
+def assert_same_checkpoints(one: Path, other: Path, *, stages: int) -> None:
+    """Assert that two runs ended their stages with the same values, bit for bit."""
     for stage in range(stages):
         left, right = checkpoint(one, stage), checkpoint(other, stage)
         assert left.keys() == right.keys()

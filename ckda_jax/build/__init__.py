@@ -19,6 +19,7 @@ from ckda_jax.build.model import shapes as shapes
 from ckda_jax.build.model import variables as variables
 from ckda_jax.build.run import Draft as Draft
 from ckda_jax.build.run import assemble as assemble
+from ckda_jax.build.run import compiled_shares as compiled_shares
 from ckda_jax.build.run import compiled_step as compiled_step
 from ckda_jax.build.run import draft as draft
 from ckda_jax.build.run import evaluator as evaluator

@@ -57,7 +57,7 @@ RANGES = (
     (r"model\.(mlp_ratio|epsilon)", ABOVE_0),
     (r"(model|prompts)\.(.*dropout|drop_path)", DROP),
     (r"prompts\.(patch_size|.*_width)", FROM_1),
-    (r"train\.steps|report\.queries|eval\.seed", FROM_0),
+    (r"train\.(steps|gradients_every)|report\.queries|eval\.seed", FROM_0),
     (r"train\.identities", Range(2)),
     (r"train\..*|eval\.batch", FROM_1),
     (r"optim\..*", FROM_0),

@@ -22,6 +22,7 @@ from ckda_jax.engine.results import FILE as RESULTS
 from ckda_jax.engine.results import START, Results
 from ckda_jax.engine.results import empty as new_results
 from ckda_jax.engine.run import Pauses, Run
+from ckda_jax.engine.shares import Shares, make_shares
 from ckda_jax.engine.stage import Stage
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.engine.step import Learner, make_step
@@ -120,6 +121,7 @@ def assemble(
         datasets=drafted.datasets,
         learner=drafted.learner,
         step=compiled_step(config, drafted.learner, cluster),
+        shares=compiled_shares(drafted.learner, cluster),
         evaluator=drafted.evaluator,
         origin=cluster.replicate(start),
         learned_before=frozenset(lineage.learned),
@@ -129,6 +131,7 @@ def assemble(
             log_every=config.train.log_every,
             checkpoint_every=config.train.checkpoint_every,
             eval_every=config.eval_every,
+            gradients_every=config.train.gradients_every,
         ),
         evaluate_start=config.eval.before and lineage.first_index == 0,
         evaluate_unseen=config.eval.unseen,
@@ -168,6 +171,11 @@ def compiled_step(config: ConfigDict, learns: Learner, cluster: Cluster) -> Any:
     return jax.jit(
         make_step(learns), donate_argnums=0, out_shardings=cluster.replicated()
     )
+
+
+def compiled_shares(learns: Learner, cluster: Cluster) -> Shares:
+    """Compile the measurement of the shares of the gradient, when it is first asked."""
+    return jax.jit(make_shares(learns), out_shardings=cluster.replicated())
 
 
 def results(config: ConfigDict, run: Run, before: Origin | None) -> Results:

@@ -132,9 +132,12 @@ def train(
         state, done = resume(desk, stage, state, stream)
         desk.progress.begin(place, done)
         for batch in stream:
-            state, metrics = this.step(state, frozen, cluster.put(batch, axis=1))
-            done += 1
-            log(this, desk, stage, done, metrics)
+            done, rows = done + 1, cluster.put(batch, axis=1)
+            # Before the step, which consumes the state.
+            measured = this.pauses.measures(done)
+            shares = this.shares(state, frozen, rows) if measured else {}
+            state, metrics = this.step(state, frozen, rows)
+            log(this, desk, stage, done, metrics | shares)
             turn_aside(this, desk, stage, done, state, frozen, stream)
     desk.progress.end()
     return state
@@ -160,13 +163,14 @@ def log(
 ) -> None:
     """Tell how far the stage is; fetch metrics from the device when they are due.
 
-    They are due before anything is saved, too: a model that diverged never is.
+    They are due before anything is saved, too: a model that diverged never is; and
+    where the shares of the gradient were measured.
 
     Raises:
         InputError: the loss is not finite.
     """
     pauses = (this.pauses.log_every, this.pauses.checkpoint_every, stage.steps)
-    if all(done % pause for pause in pauses):
+    if all(done % pause for pause in pauses) and not this.pauses.measures(done):
         desk.progress.update(done)
         return
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}

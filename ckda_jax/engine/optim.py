@@ -10,8 +10,11 @@ from jaxtyping import Array, Bool, Float, Int
 from ckda_jax import trees
 from ckda_jax.structs import Tree
 
+FROZEN = "frozen"
+"""The group of parameters that are never trained."""
+
 GROUPS = (
-    (r"neck/bias", "frozen"),
+    (r"neck/bias", FROZEN),
     (r"backbone/(patch_embed|blocks)/.*", "pretrained"),
     (r".*", "base"),
 )
@@ -98,7 +101,7 @@ class Optimiser:
         """
         groups = {name: self._adamw(s) for name, s in self.schedules().items()}
         transform = optax.partition(
-            {**groups, "frozen": optax.set_to_zero()}, trees.label(params, GROUPS)
+            {**groups, FROZEN: optax.set_to_zero()}, trees.label(params, GROUPS)
         )
         if self.clip_norm:
             transform = optax.chain(clip_trained(self.clip_norm), transform)
@@ -115,14 +118,14 @@ class Optimiser:
 
 
 def only_trained(grads: Tree) -> Tree:
-    """Zero the gradients of the `frozen` group, which count in no norm.
+    """Zero the gradients of what is never trained, which count in no norm.
 
     >>> only_trained({"neck": {"bias": jnp.ones(1), "scale": jnp.ones(1)}})
     {'neck': {'bias': Array([0.], dtype=float32), 'scale': Array([1.], dtype=float32)}}
     """
 
     def keep(group: str, grad: Array) -> Array:
-        return jnp.zeros_like(grad) if group == "frozen" else grad
+        return jnp.zeros_like(grad) if group == FROZEN else grad
 
     return jax.tree.map(keep, trees.label(grads, GROUPS), grads)
 

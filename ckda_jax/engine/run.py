@@ -9,6 +9,7 @@ from jaxtyping import Array, Key
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.data.pipeline import TrainingStream
 from ckda_jax.engine.evaluate import Evaluator
+from ckda_jax.engine.shares import Shares
 from ckda_jax.engine.stage import Stage
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.engine.step import Learner, Step
@@ -25,11 +26,18 @@ class Pauses:
         log_every: steps between log lines.
         checkpoint_every: steps between checkpoints.
         eval_every: epochs between evaluations; 0: only at the end.
+        gradients_every: steps between measurements of the shares of the gradient; 0:
+            never.
     """
 
     log_every: int
     checkpoint_every: int
     eval_every: int
+    gradients_every: int
+
+    def measures(self, done: int) -> bool:
+        """Whether the shares of the gradient are due in a step, counted from 1."""
+        return self.gradients_every > 0 and done % self.gradients_every == 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,7 @@ class Run:
         datasets: what is evaluated, in order.
         learner: model, method and optimiser settings.
         step: the compiled training step.
+        shares: the compiled measurement of each loss term's share of the gradient.
         evaluator: evaluates snapshots.
         origin: what the run starts from: stage -1, or the last stage of another run.
         learned_before: names of the datasets that the run it extends has learned.
@@ -61,6 +70,7 @@ class Run:
     datasets: tuple[Dataset, ...]
     learner: Learner
     step: Step
+    shares: Shares
     evaluator: Evaluator
     origin: Snapshot
     learned_before: frozenset[str]

@@ -13,7 +13,7 @@ from jaxtyping import Array, Int, Key
 from ckda_jax import keys
 from ckda_jax.engine.optim import Optimiser, only_own, only_trained
 from ckda_jax.engine.state import Frozen, TrainState
-from ckda_jax.methods.base import Extra, ForwardView, Method, Metrics, StepView
+from ckda_jax.methods.base import Extra, ForwardView, Method, Metrics, Scalar, StepView
 from ckda_jax.structs import Batch, Outputs, Tree
 
 Step = Callable[[TrainState, Frozen, Batch], tuple[TrainState, Metrics]]
@@ -121,17 +121,10 @@ def make_step(learner: Learner) -> Step:
         state: TrainState, frozen: Frozen, batch: Batch
     ) -> tuple[TrainState, Metrics]:
         chex.assert_rank([batch.images, batch.labels, batch.present], [5, 2, 1])
-        key = step_key(state, frozen)
-        images = learner.prepare(keys.stream(key, "augment"), batch.images)
-        batch = batch.replace(images=images)
+        batch = augmented(learner, state, frozen, batch)
 
         def loss_fn(params: Tree, batch: Batch) -> Any:
-            now = state.replace(params=params)
-            student, batch_stats = study(learner, now, frozen, batch)
-            teacher = teach(learner, frozen, batch)
-            view = look(learner, now, frozen, batch, student, teacher)
-            loss, metrics = method.loss(view)
-            return loss, (metrics, batch_stats, student, teacher)
+            return assess(learner, state.replace(params=params), frozen, batch)
 
         def grad_fn(params: Tree, batch: Batch) -> Tree:
             return jax.grad(loss_fn, has_aux=True)(params, batch)[0]
@@ -164,6 +157,29 @@ def make_step(learner: Learner) -> Step:
 def step_key(state: TrainState, frozen: Frozen) -> Key[Array, ""]:
     """Return the key of the step about to be taken."""
     return keys.at_step(state.key, stage=frozen.stage.index, step=state.step)
+
+
+def augmented(
+    learner: Learner, state: TrainState, frozen: Frozen, batch: Batch
+) -> Batch:
+    """Augment and normalise a batch as the step about to be taken does."""
+    key = keys.stream(step_key(state, frozen), "augment")
+    return batch.replace(images=learner.prepare(key, batch.images))
+
+
+def assess(
+    learner: Learner, state: TrainState, frozen: Frozen, batch: Batch
+) -> tuple[Scalar, tuple[Metrics, Tree, Outputs, Outputs | None]]:
+    """Run student and teacher on an augmented batch and compute the method's loss.
+
+    Returns:
+        The loss; and metrics, new statistics, the student's and the teacher's outputs.
+    """
+    student, batch_stats = study(learner, state, frozen, batch)
+    teacher = teach(learner, frozen, batch)
+    view = look(learner, state, frozen, batch, student, teacher)
+    loss, metrics = learner.method.loss(view)
+    return loss, (metrics, batch_stats, student, teacher)
 
 
 def study(

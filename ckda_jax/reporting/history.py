@@ -39,6 +39,18 @@ class History:
             if name.startswith(prefix)
         }
 
+    def where_logged(self, prefix: str) -> "History":
+        """Keep the lines that hold a series whose name starts with a prefix."""
+        known = np.zeros(len(self.step), bool)
+        for series in self.named(prefix).values():
+            known |= ~np.isnan(series)
+        return dataclasses.replace(
+            self,
+            step=self.step[known],
+            stage=self.stage[known],
+            values={name: series[known] for name, series in self.values.items()},
+        )
+
 
 def collect(rows: Sequence[Mapping[str, Any]]) -> History:
     """Lay the lines of `metrics.jsonl` end to end, stage after stage."""

@@ -95,12 +95,19 @@ def gradient_shares(history: History, titles: Mapping[int, str]) -> Html:
     with style("shares"):
         figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
         axes = figure.subplots()
-        shares = history.named(history_lib.GRADIENT_SHARE)
+        # Measured on few of the logged steps: the others would tear the lines apart.
+        measured = history.where_logged(history_lib.GRADIENT_SHARE)
+        shares = measured.named(history_lib.GRADIENT_SHARE)
         places = {name: i for i, name in enumerate(history.named(history_lib.TERM))}
+        bold = history_lib.protecting(history)
         for place, (name, series) in enumerate(shares.items()):
             place = places.get(name, len(places) + place)
-            _by_stage(axes, history, 100 * series, place, label=name)
-        axes.set_ylabel("percent of the gradient's size")
+            thick = 2.4 if name in bold else 1.2
+            points = {"marker": "o", "markersize": 2 * thick, "clip_on": False}
+            _by_stage(
+                axes, measured, 100 * series, place, label=name, lw=thick, **points
+            )
+        axes.set_ylabel("percent of all terms' gradients")
         axes.set_ylim(bottom=0)
         _stages(axes, history, titles)
         figure.legend(loc="outside right upper")

@@ -47,12 +47,19 @@ def terms(run: RunDirectory, history: History) -> list[Html]:
         tag("h3", "Mean over the last quarter of each stage, and share of the loss"),
         _table(term_table(history)),
     ]  # fmt: skip
-    if history.named(history_lib.GRADIENT_SHARE):
-        content += [
-            tag("h3", "Share of each term in the gradient"),
-            tag("figure", pictures.gradient_shares(history, stage_names(run))),
-        ]
-    return content
+    content.append(tag("h3", "Share of each term in the gradient"))
+    if not history.named(history_lib.GRADIENT_SHARE):
+        content.append(
+            _missing("Not measured; config.train.gradients_every sets how often it is.")
+        )
+        return content
+    return [
+        *content,
+        tag("p", "How long a term's own gradient is, over everything trained, beside "
+            "the sum of all terms' lengths. A term near zero moves next to nothing, "
+            "however large its value.", class_="muted"),
+        tag("figure", pictures.gradient_shares(history, stage_names(run))),
+    ]  # fmt: skip
 
 
 def term_table(history: History) -> Table:

@@ -61,6 +61,7 @@ def test_every_preset_is_within_the_limits(preset):
         ("train.epochs", 0, "config.train.epochs=0: must be at least 1"),
         ("train.steps", -1, "must be at least 0"),
         ("train.log_every", 0, "must be at least 1"),
+        ("train.gradients_every", -1, "must be at least 0"),
         ("train.checkpoint_every", 0, "must be at least 1"),
         ("train.keep_checkpoints", 0, "must be at least 1"),
         ("train.identities", 1, "must be at least 2"),

@@ -99,7 +99,8 @@ def test_half_an_environment_is_refused(monkeypatch, joined, values):
 def test_two_processes_compute_what_one_does(finished, world, tmp_path):
     folder = tmp_path / "run"
     launch = [str(runs.ROOT / "launch" / "local.sh"), "2"]
-    command = [*launch, *runs.command("train", runs.words(folder, world))]
+    words = runs.words(folder, world, train__gradients_every=4)
+    command = [*launch, *runs.command("train", words)]
     done = subprocess.run(
         command,
         env=runs.environment(tmp_path / "cache"),
@@ -113,6 +114,9 @@ def test_two_processes_compute_what_one_does(finished, world, tmp_path):
     assert [line[:3] for line in told] == ["[0]", "[0]"]
     left, right = runs.metrics(folder), runs.metrics(finished)
     assert len(left) == len(right) == 8
+    for row in (left[3], left[7]):
+        shares = [row[name] for name in row if name.startswith("gradient_share/")]
+        assert len(shares) == 6 and sum(shares) == pytest.approx(1, rel=1e-5)
     for row, other in zip(left, right, strict=True):
         assert row["loss"] == pytest.approx(other["loss"], rel=2e-3)
     found = runs.scores(runs.results(folder)["evaluations"])

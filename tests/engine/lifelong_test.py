@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ckda_jax.build import run as build_run
 from ckda_jax.engine import lifelong
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.lifelong import Desk, due, evaluation_line
@@ -45,6 +44,12 @@ def start(assembled, snapshot, index):
     stage = assembled.stages[index]
     previous = assembled.stages[index - 1].info if index else None
     return lifelong.begin(assembled, stage, snapshot, previous)
+
+
+def every(log_every, **others):
+    """Make the pauses of a run that neither evaluates nor measures on its way."""
+    pauses = {"checkpoint_every": 1, "eval_every": 0, "gradients_every": 0}
+    return Pauses(log_every=log_every, **(pauses | others))
 
 
 def names_due(run, at):
@@ -121,9 +126,7 @@ def test_a_stage_starts_alike_whatever_the_classifiers_size(assembled, snapshot)
 
 
 def test_log_fetches_what_is_due_and_the_last_step(assembled, desk, tmp_path):
-    run = dataclasses.replace(
-        assembled, pauses=Pauses(log_every=3, checkpoint_every=9, eval_every=0)
-    )
+    run = dataclasses.replace(assembled, pauses=every(3, checkpoint_every=9))
     for done in range(1, 5):
         metrics = {"loss": jnp.float32(done), "lr": jnp.float32(0.5)}
         lifelong.log(run, desk, run.stages[0], done, metrics)
@@ -134,6 +137,16 @@ def test_log_fetches_what_is_due_and_the_last_step(assembled, desk, tmp_path):
     ]
 
 
+def test_what_was_measured_is_logged_where_no_log_line_is_due(
+    assembled, desk, tmp_path
+):
+    pauses = every(3, checkpoint_every=9, gradients_every=2)
+    run = dataclasses.replace(assembled, pauses=pauses)
+    for done in range(1, 5):
+        lifelong.log(run, desk, run.stages[0], done, {"loss": jnp.float32(done)})
+    assert [row["step"] for row in runs.metrics(tmp_path)] == [2, 3, 4]
+
+
 def test_the_loop_turns_aside_where_due_but_not_at_the_stages_end(
     assembled, snapshot, desk, monkeypatch
 ):
@@ -141,7 +154,7 @@ def test_the_loop_turns_aside_where_due_but_not_at_the_stages_end(
     monkeypatch.setattr(
         lifelong, "evaluate", lambda *_, epoch: evaluated.append((done, epoch))
     )
-    pauses = Pauses(log_every=1, checkpoint_every=3, eval_every=1)
+    pauses = every(1, checkpoint_every=3, eval_every=1)
     run = dataclasses.replace(assembled, pauses=pauses)
     state, frozen = start(run, snapshot, 1)
     with run.stream(run.stages[1]) as stream:
@@ -196,19 +209,53 @@ def test_evaluation_line_is_in_percent():
     assert evaluation_line({**row, "stage": START}).startswith("start  a p")
 
 
+@pytest.fixture
+def broken_off(finished, tmp_path):
+    """A function that copies the finished run without its last stage's end."""
+
+    def copy_until(step, name):
+        folder = tmp_path / name
+        shutil.copytree(finished, folder)
+        shutil.rmtree(folder / "checkpoints" / "stages" / "1")
+        shutil.rmtree(folder / "examples")
+        content = runs.results(folder)
+        content["evaluations"] = content["evaluations"][:-2]
+        (folder / "results.json").write_text(json.dumps(content))
+        for path in (folder / "checkpoints" / "steps").iterdir():
+            if int(path.name) > 10000000 + step:
+                shutil.rmtree(path)
+        return folder
+
+    return copy_until
+
+
 def test_a_run_goes_on_inside_a_stage_and_ends_as_an_unbroken_one(
-    finished, world, tmp_path, monkeypatch
+    finished, world, broken_off
 ):
-    folder = tmp_path / "run"
-    shutil.copytree(finished, folder)
-    shutil.rmtree(folder / "checkpoints" / "stages" / "1")
-    shutil.rmtree(folder / "examples")
-    content = runs.results(folder)
-    content["evaluations"] = content["evaluations"][:-2]
-    (folder / "results.json").write_text(json.dumps(content))
-    newest = folder / "checkpoints" / "steps" / "10000003"
-    shutil.rmtree(newest)
-    monkeypatch.setattr(build_run, "compiled_step", runs.compile_quickly)
+    folder = broken_off(2, "run")
     runs.take(folder, world)
     runs.assert_same_run(folder, finished, stages=2)
     assert len(list((folder / "examples").iterdir())) == 4
+
+
+def test_shares_change_nothing_else_and_are_the_same_after_a_resume(
+    finished, world, broken_off
+):
+    once, again = broken_off(2, "once"), broken_off(3, "again")
+    for folder in (once, again):
+        runs.take(folder, world, train__gradients_every=2, train__log_every=3)
+    rows = runs.metrics(once)
+    shares = [{n for n in row if n.startswith("gradient_share/")} for row in rows]
+    # Only the last of the eight steps was both taken here and due to be measured.
+    assert [len(names) for names in shares] == [0] * 7 + [6]
+    total = sum(rows[-1][name] for name in shares[-1])
+    assert total == pytest.approx(1, rel=1e-5)
+    assert rows[-1]["gradient_share/alignment"] > 0
+    runs.assert_same_run(again, once, stages=2)
+
+    for row, names in zip(rows, shares, strict=True):
+        for name in names:
+            del row[name]
+    assert rows == runs.metrics(finished)
+    runs.assert_same_checkpoints(once, finished, stages=2)
+    assert runs.results(once) == runs.results(finished)

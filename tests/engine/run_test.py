@@ -4,6 +4,8 @@ import dataclasses
 
 import pytest
 
+from ckda_jax.engine.run import Pauses
+
 
 def test_a_run_is_changed_by_making_another(assembled):
     changed = dataclasses.replace(assembled, evaluate_unseen=False)
@@ -15,4 +17,16 @@ def test_a_run_is_changed_by_making_another(assembled):
 
 def test_pauses_are_the_configs(assembled):
     pauses = dataclasses.asdict(assembled.pauses)
-    assert pauses == {"log_every": 1, "checkpoint_every": 1, "eval_every": 1}
+    assert pauses == {
+        "log_every": 1,
+        "checkpoint_every": 1,
+        "eval_every": 1,
+        "gradients_every": 0,
+    }
+
+
+def test_shares_are_measured_every_so_many_steps_or_never():
+    pauses = Pauses(log_every=1, checkpoint_every=1, eval_every=1, gradients_every=3)
+    assert [done for done in range(1, 10) if pauses.measures(done)] == [3, 6, 9]
+    never = dataclasses.replace(pauses, gradients_every=0)
+    assert not any(never.measures(done) for done in range(1, 10))

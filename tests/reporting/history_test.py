@@ -43,6 +43,17 @@ def test_gaps_and_nulls_are_nan():
     assert np.isnan(found.values["lr"]).sum() == 5
 
 
+def test_lines_without_a_series_can_be_left_out():
+    lines = rows()
+    lines[0]["gradient_share/identity"] = 0.25
+    lines[3]["gradient_share/alignment"] = 0.5
+    found = history.collect(lines).where_logged(history.GRADIENT_SHARE)
+    assert found.step.tolist() == [2, 12] and found.stage.tolist() == [0, 1]
+    assert found.values["loss/identity"].tolist() == [1, 4]
+    assert found.spans == {0: (0, 4), 1: (4, 12)}
+    assert history.collect(rows()).where_logged("other/").step.tolist() == []
+
+
 def test_empty_log():
     found = history.collect([])
     assert len(found.step) == 0 and found.spans == {} and found.seconds == 0.0

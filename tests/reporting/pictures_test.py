@@ -83,6 +83,23 @@ def test_gradient_shares_take_the_colour_of_their_term(log):
     assert f"stroke: {pictures.colour(1)}" in svg
 
 
+def points(svg, colour):
+    """Count the points of the lines of a colour, legend aside, line by line."""
+    drawn = re.findall(r'<path d="([^"]*)"[^>]*style="fill: none; ([^"]*)', svg)
+    own = [path for path, style in drawn if f"stroke: {colour}" in style]
+    return [path.count("L") + 1 for path in own][:-1]
+
+
+def test_gradient_shares_are_joined_over_the_steps_between(log):
+    rows = [
+        {**row, "gradient_share/triplet": 0.25} if place % 4 == 0 else row
+        for place, row in enumerate(log)
+    ]
+    svg = pictures.gradient_shares(history_lib.collect(rows), TITLES)
+    assert len(log) == 4 * 40
+    assert points(svg, pictures.colour(1)) == [10] * 4
+
+
 def test_training_draws_what_was_logged(log):
     written = texts(pictures.training(history_lib.collect(log), TITLES) or "")
     for name in ("loss", "learning rate", "gradient norm", "images per second"):

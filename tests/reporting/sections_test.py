@@ -52,10 +52,12 @@ def test_term_table_gives_means_and_shares():
 def test_gradient_shares_are_drawn_when_logged(tmp_path):
     write_log(tmp_path)
     run = rundir.read(tmp_path)
-    title = "Share of each term in the gradient"
-    assert title not in "".join(sections.terms(run, history_lib.collect(run.rows)))
+    title, key = "Share of each loss term in the gradient", "train.gradients_every"
+    without = "".join(sections.terms(run, history_lib.collect(run.rows)))
+    assert title not in without and key in without
     rows = [{**row, "gradient_share/triplet": 0.5} for row in run.rows]
-    assert title in "".join(sections.terms(run, history_lib.collect(rows)))
+    drawn = "".join(sections.terms(run, history_lib.collect(rows)))
+    assert title in drawn and key not in drawn
 
 
 def test_many_queries_are_cut_to_what_a_page_can_bear(tmp_path):
