@@ -36,6 +36,8 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", default=PRESETS)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     args, overrides = parser.parse_known_args()
+    if args.jobs < 1:
+        parser.error(f"--jobs {args.jobs}: give 1 or more")
     args.out.mkdir(parents=True, exist_ok=True)
     pairs = [(preset, seed) for seed in args.seeds for preset in args.presets]
     shares = queue.SimpleQueue()
@@ -62,7 +64,9 @@ def main() -> None:
 
 
 def share_out(jobs: int) -> list[set[int]]:
-    """Share the cores of this process out between jobs."""
+    """Share the cores of this process out between jobs, where the system can."""
+    if jobs == 1 or not hasattr(os, "sched_getaffinity"):
+        return [set()] * jobs
     cores = sorted(os.sched_getaffinity(0))
     return [set(cores[job::jobs]) or set(cores) for job in range(jobs)]
 
@@ -75,23 +79,31 @@ def run(
     overrides: list[str],
     cores: set[int],
 ) -> None:
-    """Take one run to its end on some cores and note how long it took."""
+    """Take one run to its end, on some cores or all, and note how long it took."""
     name = f"{preset}-{seed}"
     note = out / f"{name}.json"
+    words = ["--config", f"{config}:{preset}", f"--config.seed={seed}", *overrides]
     if note.exists():
+        if json.loads(note.read_text())["words"] != words:
+            raise SystemExit(
+                f"{name} was made with other options; choose another --out"
+            )
         return
-    command = [sys.executable, "-m", "ckda_jax.train", "--config", f"{config}:{preset}"]
-    command += ["--workdir", str(out / name), f"--config.seed={seed}", *overrides]
+    command = [sys.executable, "-m", "ckda_jax.train", *words]
+    command += ["--workdir", str(out / name)]
     start = time.time()
     with (out / f"{name}.log").open("a") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        os.sched_setaffinity(process.pid, cores)
+        if cores:
+            os.sched_setaffinity(process.pid, cores)
         if process.wait():
             raise SystemExit(f"{name} failed; see {log.name}")
     print(f"{name}: {time.time() - start:.0f} s", file=sys.stderr, flush=True)
     facts = {
         "seconds": round(time.time() - start),
-        "machine": f"{len(cores)} of {os.cpu_count()} cores {platform.machine()}",
+        "machine": f"{len(cores) or 'all'} of {os.cpu_count()} cores "
+        f"{platform.machine()}",
+        "words": words,
     }
     write_json(note, facts)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import json
 import math
 import os
@@ -86,6 +85,10 @@ def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
 
 
 def _lock(file: IO[str]) -> bool:
+    try:
+        import fcntl  # not on every system
+    except ImportError:
+        return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as error:

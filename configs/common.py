@@ -75,7 +75,7 @@ def get_config() -> ConfigDict:
     train.identities = 8  # identities in a batch
     train.images = 4  # images per identity and modality in a batch
     train.epochs = 50  # epochs of every stage
-    train.steps = 0  # steps in an epoch; 0: largest modality's images // batch rows + 1
+    train.steps = 0  # per epoch and dataset; 0: largest modality's images // rows + 1
     train.log_every = 20  # steps between lines of the log
     train.gradients_every = 0  # steps between each term's gradient shares; 0: never
     train.checkpoint_every = 500  # steps between checkpoints inside a stage
@@ -171,7 +171,6 @@ def joint(config: ConfigDict) -> ConfigDict:
     """All datasets in one stage: the upper bound."""
     config.method = "finetune"
     config.joint = True
-    config.train.steps *= len(config.stages)  # as many in all; 0 counts images anyway
     return config
 
 

@@ -91,8 +91,3 @@ def test_sizes_fit_each_other(name):
 @pytest.mark.parametrize("name", ["synthetic", "smoke"])
 def test_drawn_runs_need_no_data(name):
     assert config_of(name).data.synthetic.enabled
-
-
-@pytest.mark.parametrize(("name", "steps"), [("synthetic", 80), ("lifelong", 0)])
-def test_joint_training_takes_as_many_steps_as_the_stages_together(name, steps):
-    assert config_of(f"{name}:joint").train.steps == steps

@@ -51,6 +51,9 @@ DROP = Range(0, 1, below_high=True)
 RANGES = (
     (r"seed", Range(0, 2**32 - 1)),
     (r"data\.synthetic\.seed", Range(-1, 2**32 - 1)),
+    (r"data\.synthetic\.identities", Range(4, 1000)),
+    (r"data\.synthetic\.test_identities", Range(2, 1000)),
+    (r"data\.synthetic\.images", Range(2)),
     (r"data\.trial", Range(1, 10)),
     (r"eval_every|data\.(max_identities|workers|threads|cache)", FROM_0),
     (r"model\.(image_size|patch_size|stride|width|depth|heads)", FROM_1),

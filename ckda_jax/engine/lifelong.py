@@ -163,8 +163,8 @@ def log(
 ) -> None:
     """Tell how far the stage is; fetch metrics from the device when they are due.
 
-    They are due before anything is saved, too: a model that diverged never is; and
-    where the shares of the gradient were measured.
+    They are also due where the shares of the gradient were measured, and before
+    anything is saved: a model that diverged never is.
 
     Raises:
         InputError: the loss is not finite.

@@ -24,7 +24,7 @@ def export(path: Path, variables: Tree, grid: tuple[int, int]) -> str:
     """Write the backbone of a plain model to an .npz, in half precision.
 
     Only what a pretrained transformer has: class token, positions (the modality
-    embedding added to them), patch embedding, blocks and last norm.
+    embedding added to them) and their gains, stem, blocks and last norm.
 
     Args:
         path: the file.

@@ -24,8 +24,9 @@ def make_shares(learner: Learner) -> Shares:
     """Make the measurement `(state, frozen, batch) -> {gradient_share/<part>: share}`.
 
     A part's share is the L2 norm of the gradient of its loss, weight included, over the
-    sum of these norms of all parts. Only what the step may move counts: no parameter
-    that is frozen, no classifier row of another stage, nothing of an absent modality.
+    sum of these norms of all parts. Left out are parameters that are frozen, classifier
+    rows of other stages and what belongs to an absent modality; what a method's
+    `project` and `update` make of the gradient is not looked at.
     Augmentation, dropout and the method's keys are those of the step about to be taken.
 
     A pure function that changes nothing. It compiles once without and once with a

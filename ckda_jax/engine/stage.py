@@ -107,7 +107,9 @@ class Pace:
     Attributes:
         rows: images of one modality in a batch.
         epochs: epochs of each stage.
-        steps: steps in an epoch; 0: largest modality's images // rows + 1.
+        steps: steps in an epoch for each dataset of a stage, so that learning all at
+            once takes as many as one after another; 0: largest modality's images //
+            rows + 1.
     """
 
     rows: int
@@ -149,7 +151,8 @@ def _stage(
         first_row=first_row,
         classes=len(identities),
         capacity=len(identities),
-        steps_per_epoch=pace.steps or steps_per_epoch(records.modality, pace.rows),
+        steps_per_epoch=pace.steps * len(datasets)
+        or steps_per_epoch(records.modality, pace.rows),
         epochs=pace.epochs,
     )
 

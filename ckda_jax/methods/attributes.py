@@ -15,10 +15,8 @@ SPREAD = 1 / 12
 """Variance of a length, drawn uniformly from 0 to 1: what a guess of 1/2 costs is 1."""
 
 
-def attributes(
-    table: Float[np.ndarray, "k a"], choices: Sequence[int], *, weight: float = 1.0
-) -> Method:
-    """Predict each image's attributes from its embedding by one linear layer.
+def attributes(table: Float[np.ndarray, "k a"], choices: Sequence[int]) -> Method:
+    """Predict each image's attributes from its neck by one linear layer.
 
     The loss of an image is the sum over choices of the cross-entropy, in nats, plus the
     mean square error of the lengths over their variance.
@@ -27,7 +25,6 @@ def attributes(
         table: attributes of each identity, by row of the classifier: first the lengths,
             on the 0 to 1 scale, then the choices one-hot, one after another.
         choices: how many alternatives each choice has.
-        weight: of the loss.
     """
     known = jnp.asarray(table, jnp.float32)
     ends = np.cumsum([known.shape[1] - sum(choices), *choices])[:-1]
@@ -45,8 +42,7 @@ def attributes(
             values = values + cross_entropy(scores, label)
             hits = hits + (jnp.argmax(scores, axis=-1) == label) / len(choices)
         present = view.batch.present
-        total = weight * per_image(values, present)
-        return total, {"accuracy": per_image(hits, present)}
+        return per_image(values, present), {"accuracy": per_image(hits, present)}
 
     head = Extra(nn.Dense(known.shape[1]), lambda outputs: (outputs.neck,))
     return Method(loss=loss, modules={"head": head})

@@ -17,7 +17,8 @@ class PlainModel(nn.Module):
     Its parameters have the names they have in `ReIDModel`.
 
     Attributes:
-        classes: rows of the classifier.
+        classes: rows of the classifier, which pretraining has as every run has, though
+            no loss of its own reads it.
         backbone: the vision transformer, with one row in its modality embedding.
     """
 

@@ -26,7 +26,7 @@ REFERENCE_ONLY = r"base\.feat_embed|.*\.num_batches_tracked"
 BACKBONE = r"params/backbone/(?!mod_embed).*"
 """Leaves of ours that a pretrained backbone provides."""
 GRID = "grid"
-"""Entry of our own backbone files: rows and columns of the positional table."""
+"""Entry of our own backbone files: rows and columns of the positional tables."""
 POSITIONS = r"params/backbone/pos_(embed|gain)"
 """Leaves of ours with a row for CLS and one for each patch."""
 

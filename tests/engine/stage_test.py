@@ -62,6 +62,13 @@ def test_steps_are_counted_by_epochs_of_the_largest_modality():
     assert (paced.steps_per_epoch, paced.steps) == (5, 15)
 
 
+def test_learning_at_once_takes_as_many_steps_as_one_after_another():
+    pace = Pace(rows=2, epochs=3, steps=5)
+    apart = plan([(A,), (B,)], pace)
+    (joint,) = plan([(A, B)], pace)
+    assert joint.steps == sum(stage.steps for stage in apart) == 30
+
+
 def test_info_is_what_a_step_may_know():
     info = single(A, B)[1].info
     assert (int(info.index), int(info.first_row), int(info.classes)) == (1, 3, 2)

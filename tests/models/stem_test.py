@@ -69,8 +69,37 @@ def test_conv_stem_keeps_rows_in_order():
     tokens, other = (
         tiny.apply(module, variables, jnp.asarray(x)) for x in (IMAGES, changed)
     )
-    moved = jnp.abs(tokens - other).max(axis=(0, 1, 3)) > 0
-    assert moved.tolist() == [False] * 5 + [True]
+    moved = jnp.abs(tokens - other).mean(axis=(0, 1, 3))
+    # The statistics of the norms are the image's, so every token moves a little.
+    assert moved.argmax() == 5 and moved[5] > 3 * moved[:5].max()
+
+
+def test_conv_stem_normalises_groups_of_channels_over_the_whole_image():
+    module, variables = start("conv", width=192)
+    x = IMAGES.reshape(-1, *IMAGES.shape[2:]).astype(np.float64)
+    for index in range(4):
+        conv, norm = (variables["params"][f"{n}{index}"] for n in ("conv", "norm"))
+        x = np.asarray(
+            jax.lax.conv_general_dilated(
+                jnp.asarray(x, jnp.float32),
+                conv["kernel"],
+                (2, 2),
+                ((1, 1), (1, 1)),
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+        )
+        x = (x + conv["bias"]).astype(np.float64)
+        groups = x.reshape(len(x), -1, 8, x.shape[-1] // 8)
+        mean = groups.mean((1, 3), keepdims=True)
+        spread = np.sqrt(groups.var((1, 3), keepdims=True) + 1e-5)
+        x = ((groups - mean) / spread).reshape(x.shape)
+        x = x * np.asarray(norm["scale"]) + np.asarray(norm["bias"])
+        x = np.asarray(jax.nn.gelu(jnp.asarray(x, jnp.float32)))
+    proj = variables["params"]["proj"]
+    expected = x.reshape(2, 3, 6, 192) @ np.asarray(proj["kernel"])[0, 0]
+    expected += np.asarray(proj["bias"])
+    tokens = tiny.apply(module, variables, jnp.asarray(IMAGES))
+    chex.assert_trees_all_close(np.asarray(tokens), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_token_grid_agrees_with_the_patch_stem():

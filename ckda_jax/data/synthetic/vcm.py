@@ -68,7 +68,7 @@ def _numbers(first: int, count: int, rng: np.random.Generator) -> list[int]:
 def _lengths(size: Size, rng: np.random.Generator) -> list[int]:
     """Draw lengths of a person's tracks: all usable, now and then a long one.
 
-    Every camera has one at least: the frames of a single passage all look alike.
+    Every camera has one at least: the frames of a single tracklet all look alike.
     """
     usable = max(CAMERAS, -(-size.images // SAMPLED))
     lengths = rng.integers(USABLE, USABLE + 4, usable).tolist()

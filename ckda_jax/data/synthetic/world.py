@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import platform
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -118,8 +119,12 @@ def _complete(root: Path, record: dict) -> bool:
 
 
 def _clear(root: Path) -> None:
-    """Remove the drafts of killed processes; no other is at work while one is alone."""
-    mine = re.compile(rf"\.{re.escape(root.name)}\.\d+\.partial")
+    """Remove drafts of processes killed on this host; while one is alone, all were.
+
+    A lock may hold for one host alone, so those of other hosts stay.
+    """
+    here = re.escape(f".{root.name}.{platform.node()}.")
+    mine = re.compile(rf"{here}\d+\.partial")
     for path in root.parent.iterdir():
         if mine.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
@@ -132,7 +137,8 @@ def _make(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Draw a world beside its root and rename it when complete."""
-    draft = root.parent / f".{root.name}.{os.getpid()}.partial"
+    name = f".{root.name}.{platform.node()}.{os.getpid()}.partial"
+    draft = root.parent / name
     try:
         _draw(draft, plans, record["seed"], record["size"]["height"], progress)
         (draft / RECORD).write_text(json.dumps(record, indent=1) + "\n")
