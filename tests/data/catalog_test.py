@@ -92,12 +92,19 @@ def test_shortens_a_long_listing(tmp_path):
 def test_refuses_options_outside_their_range(tmp_path):
     with pytest.raises(InputError, match="no dataset 'market'; choose one of regdb,"):
         catalog.load("market", tmp_path)
-    with pytest.raises(InputError, match="trial 11 does not exist"):
+    with pytest.raises(InputError, match="trial=11 does not exist"):
         catalog.load("regdb", tmp_path, trial=11)
-    with pytest.raises(InputError, match="max_identities -1 is negative"):
+    with pytest.raises(InputError, match="max_identities=-1 is negative"):
         catalog.load("regdb", tmp_path, max_identities=-1)
-    with pytest.raises(InputError, match="no resample mode 'nearest'"):
+    with pytest.raises(InputError, match="resample='nearest' is unknown"):
         catalog.load("regdb", tmp_path, resample="nearest")
+
+
+def test_refuses_to_test_with_people_who_are_trained_on(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    (root / "exp" / "test_id.txt").write_text("6,10,2\n")
+    with pytest.raises(InputError, match="the query shows identity 2 of the training"):
+        catalog.load("sysu", root)
 
 
 def test_refuses_a_protocol_in_which_nothing_can_be_found(tmp_path):
