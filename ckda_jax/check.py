@@ -7,15 +7,23 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from ckda_jax import build, trees
+from ckda_jax import build, trees, workdir
 from ckda_jax.engine.optim import GROUPS
 from ckda_jax.engine.stage import Stage
+from ckda_jax.files import RESULTS
+from ckda_jax.reporting.html import REPORT_FILE
+from ckda_jax.reporting.writer import METRICS_FILE
 from ckda_jax.structs import MODALITIES, Tree
 
-WRITTEN = (
-    "config.json lineage.json metrics.jsonl tensorboard/ checkpoints/ results.json "
-    "examples/ report.html"
+WRITTEN = " ".join(
+    [
+        *(workdir.CONFIG, workdir.LINEAGE, workdir.DATA, METRICS_FILE),
+        *(f"{name}/" for name in workdir.FOLDERS),
+        *(RESULTS, REPORT_FILE),
+    ]
 )
+"""What a run leaves in its directory."""
+
 GIB = 2**30
 
 
@@ -23,7 +31,7 @@ def report(
     config: ConfigDict,
     draft: build.Draft,
     variables: Tree,
-    workdir: Path,
+    folder: Path,
     *,
     extended: str = "",
 ) -> list[str]:
@@ -33,7 +41,7 @@ def report(
         config: of the run.
         draft: of the run.
         variables: of the run's shapes.
-        workdir: the run directory.
+        folder: the run directory.
         extended: directory of the run that it extends, whose weights it starts from.
     """
     params = variables["params"]
@@ -43,8 +51,8 @@ def report(
         *_parameter_lines(params),
         _memory_line(config, params),
         f"weights  {extended or config.init.weights or 'random'}",
-        *([f"would draw  {workdir}/world"] if config.data.synthetic.enabled else []),
-        f"would write  {workdir}/  {WRITTEN}",
+        *([f"would draw  {folder}/world"] if config.data.synthetic.enabled else []),
+        f"would write  {folder}/  {WRITTEN}",
     ]
 
 
@@ -87,22 +95,24 @@ def _parameter_lines(params: Tree) -> list[str]:
 def _memory_line(config: ConfigDict, params: Tree) -> str:
     state, activations = estimate(config, params)
     return (
-        f"memory  about {(state + activations) / GIB:.2f} GiB: weights, gradients, "
+        f"memory  at least {(state + activations) / GIB:.2f} GiB: weights, gradients, "
         f"moments and teacher {state / GIB:.2f}, activations {activations / GIB:.2f}"
     )
 
 
 def estimate(config: ConfigDict, params: Tree) -> tuple[int, int]:
-    """Estimate the bytes of a training step: its state, and what backward keeps.
+    """Estimate from below the bytes of a training step: its state, and activations.
 
-    A block keeps about `(8 + 2 r) d + 2 heads n` numbers per token (r the MLP ratio, d
-    the width, n the tokens of an image), or d when it is recomputed.
+    A block makes about `(8 + 2 r) d + 2 heads n` numbers per token (r the MLP ratio, d
+    the width, n the tokens of an image). The backward pass holds those of every block,
+    or the d that enter each where blocks are recomputed, beside all those of one; and
+    it makes as many gradients of one.
     """
     weights = sum(leaf.nbytes for leaf in trees.named_leaves(params).values())
     size = config.model
     tokens = math.prod(build.grid(config))
-    kept = (8 + 2 * size.mlp_ratio) * size.width + 2 * size.heads * tokens
-    kept = size.width if size.remat else kept
+    block = (8 + 2 * size.mlp_ratio) * size.width + 2 * size.heads * tokens
+    kept = size.depth * size.width + block if size.remat else size.depth * block
     images = build.images_per_step(config)
     width = 4 if size.dtype == "float32" else 2
-    return 5 * weights, int(images * tokens * size.depth * kept * width)
+    return 5 * weights, int(images * tokens * (kept + block) * width)

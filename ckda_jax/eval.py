@@ -1,6 +1,7 @@
 """Evaluate a checkpoint of a run on its datasets.
 
-Prints a line of scores for each dataset and protocol of the run; writes nothing.
+Prints a line of scores for each dataset and protocol of the run. Writes nothing, except
+that a synthetic world that was deleted from the run directory is drawn there again.
 """
 
 import argparse
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     checkpoints = Checkpoints(args.workdir / origin.CHECKPOINTS, writes=False)
     index = chosen(checkpoints.stages(), args.stage, args.workdir)
     run = build.assemble(config, args.workdir, cluster, lineage)
+    workdir.check_data(args.workdir, workdir.describe(run.stages, run.datasets))
     snapshot = lifelong.restore(checkpoints, index, run.origin)
     checkpoints.close()
     console = Console(highlight=False, quiet=not cluster.is_main)
@@ -55,16 +57,17 @@ def chosen(finished: list[int], asked: int | None, workdir: Path) -> int:
     """Return the 0-based stage to evaluate.
 
     Raises:
-        InputError: that stage is not finished.
+        InputError: that stage is not finished, or there is none.
     """
-    index = finished[-1] if asked is None and finished else (asked or 0) - 1
-    if index not in finished:
+    if asked is not None and asked < 1:
+        raise InputError(f"--stage {asked}: stages are counted from 1")
+    if asked is None and finished:
+        return finished[-1]
+    if asked is None or asked - 1 not in finished:
         names = ", ".join(str(stage + 1) for stage in finished) or "none yet"
-        raise InputError(
-            f"stage {asked or 'to evaluate'} of {workdir} is not finished; finished: "
-            f"{names}"
-        )
-    return index
+        which = "the stage to evaluate" if asked is None else f"stage {asked}"
+        raise InputError(f"{which} of {workdir} is not finished; finished: {names}")
+    return asked - 1
 
 
 if __name__ == "__main__":

@@ -9,6 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+CONFIG = "config.json"
+"""In a run directory: its resolved config."""
+
+RESULTS = "results.json"
+"""In a run directory: everything evaluated so far."""
+
+EXAMPLES = "examples"
+"""Folder of a run directory: what the last evaluation leaves for the report."""
+
 RESULTS_FORMAT = 1
 """Version of `results.json`, which the engine writes and the report reads."""
 

@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.check:
         with tempfile.TemporaryDirectory() as scratch:
             draft = build.draft(config, Path(scratch), cluster, lineage)
+            data = workdir.describe(draft.stages, draft.datasets)
+            workdir.check_data(args.workdir, data)
             made = build.try_start(config, draft, before)
             lines = check.report(
                 config, draft, made, args.workdir, extended=lineage.init_from
@@ -66,9 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     with workdir.untouched_if_refused(args.workdir):
         run = build.assemble(config, args.workdir, cluster, lineage)
+        data = workdir.describe(run.stages, run.datasets)
+        workdir.check_data(args.workdir, data)
         run = run if before is None else build.extend(run, before)
     if cluster.is_main:
-        workdir.claim(args.workdir, config, lineage)
+        workdir.claim(args.workdir, config, lineage, data)
     train(config, run, before)
     return 0
 

@@ -2,24 +2,35 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from ckda_jax import config as config_lib
+from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine import origin
-from ckda_jax.engine.origin import Lineage, Origin
-from ckda_jax.files import write_json, write_text
-from ckda_jax.structs import InputError
+from ckda_jax.engine.origin import CHECKPOINTS, Lineage, Origin
+from ckda_jax.engine.stage import Stage
+from ckda_jax.files import CONFIG as CONFIG
+from ckda_jax.files import EXAMPLES, write_json, write_text
+from ckda_jax.reporting.writer import TENSORBOARD
+from ckda_jax.structs import InputError, Records
 
-CONFIG = "config.json"
 LINEAGE = "lineage.json"
+DATA = "data.json"
+FOLDERS = (TENSORBOARD, CHECKPOINTS, EXAMPLES)
+"""What a run makes in its directory besides files."""
+
+Tables = dict[str, dict[str, Any]]
+"""What a run's tables of images hold, in numbers: see `describe`."""
 
 FREE = re.compile(
     r"data\.(workers|threads|cache|roots\..*)|report\..*|compile_cache"
@@ -34,7 +45,8 @@ def check(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
     Raises:
         InputError: the directory cannot be written, or holds a run of another config.
     """
-    _check_writable(workdir)
+    for folder in (workdir, *(workdir / name for name in FOLDERS)):
+        _check_writable(workdir, folder)
     if not (workdir / CONFIG).exists():
         return
     old = config_lib.from_json(workdir / CONFIG)
@@ -49,15 +61,66 @@ def check(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
         )
 
 
-def claim(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
+def describe(stages: Sequence[Stage], datasets: Sequence[Dataset]) -> Tables:
+    """Describe the images of a run by numbers and digests, whatever their root."""
+    described = {
+        f"stage {stage.index + 1}, {dataset.name}": _describe(dataset, dataset.train)
+        for stage in stages
+        for dataset in stage.datasets
+    }
+    for dataset in datasets:
+        for protocol in dataset.protocols.values():
+            name = f"{dataset.name} {protocol.name}"
+            described[f"{name} query"] = _describe(dataset, protocol.query)
+            described[f"{name} gallery"] = _describe(dataset, protocol.gallery)
+    return described
+
+
+def check_data(workdir: Path, found: Tables) -> None:
+    """Refuse to go on in a run directory with other images than the run began with.
+
+    Raises:
+        InputError: the data differ, or what they were cannot be read.
+    """
+    path = workdir / DATA
+    if not path.exists() or not (workdir / CONFIG).exists():
+        return
+    try:
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise _unreadable(path, error) from error
+    lines = [
+        f"{name}: {_difference(before[name], table)}"
+        for name, table in found.items()
+        if before.get(name, table) != table
+    ]
+    if lines:
+        listed = "\n  ".join(lines)
+        raise InputError(
+            f"{workdir} holds a run on other data; give another --workdir or restore "
+            f"the data:\n  {listed}"
+        )
+
+
+def claim(
+    workdir: Path, config: ConfigDict, lineage: Lineage, data: Tables | None = None
+) -> None:
     """Write down what the run is, so that running it again goes on with it.
 
     Files that a killed run was writing are taken away.
+
+    Args:
+        workdir: the run directory.
+        config: of the run.
+        lineage: what it goes on from.
+        data: what its images are; None for a run that draws its own.
     """
     for pattern in (".*.tmp", "*/.*.tmp"):
         for unfinished in workdir.glob(pattern):
             unfinished.unlink(missing_ok=True)
     # The config last: where it is, a run is, so the rest must be there already.
+    if data is not None:
+        write_json(workdir / DATA, data)
     write_json(workdir / LINEAGE, dataclasses.asdict(lineage))
     write_text(workdir / CONFIG, config_lib.to_json(config))
 
@@ -75,9 +138,7 @@ def read_lineage(workdir: Path) -> Lineage:
         values = json.loads(path.read_text(encoding="utf-8"))
         return Lineage(**{**values, "learned": tuple(values["learned"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); restore the file or start a new run"
-        ) from error
+        raise _unreadable(path, error) from error
 
 
 def read_origin(workdir: Path) -> Origin:
@@ -122,6 +183,36 @@ def untouched_if_refused(workdir: Path) -> Iterator[None]:
         raise
 
 
+def _describe(dataset: Dataset, records: Records) -> dict[str, Any]:
+    """Count a table's images and identities; digest paths, identities, modalities."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in records.paths.tolist():
+        digest.update(path.removeprefix(f"{dataset.root}/").encode() + b"\0")
+    digest.update(records.identity.tobytes() + records.modality.tobytes())
+    identities = len(set(records.identity.tolist()))
+    return {
+        "identities": identities,
+        "images": len(records),
+        "digest": digest.hexdigest(),
+    }
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    counts = [
+        f"{table['identities']} identities, {table['images']} images"
+        for table in (before, now)
+    ]
+    if counts[0] == counts[1]:
+        return f"as many as before ({counts[0]}), but other files or labels"
+    return " -> ".join(counts)
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: cannot be read ({error}); restore the file or start a new run"
+    )
+
+
 def _lineage_difference(old: Lineage, new: Lineage) -> list[str]:
     """Say how the runs differ that two runs go on from."""
     if old.init_from != new.init_from:
@@ -134,17 +225,19 @@ def _lineage_difference(old: Lineage, new: Lineage) -> list[str]:
     ]
 
 
-def _check_writable(workdir: Path) -> None:
-    existing = workdir
+def _check_writable(workdir: Path, folder: Path) -> None:
+    existing = folder
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
-        raise InputError(f"--workdir {workdir}: {existing} is a file; give a directory")
+        raise InputError(
+            f"--workdir {workdir}: {existing} is a file; give another directory"
+        )
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise InputError(
-            f"--workdir {workdir} cannot be written ({os.strerror(error.errno or 0)}); "
-            "give a directory of yours"
+            f"--workdir {workdir} cannot be written "
+            f"({existing}: {os.strerror(error.errno or 0)}); give a directory of yours"
         ) from error

@@ -38,13 +38,13 @@ def test_report_counts_what_is_there(config, tmp_path):
     assert not any("world" in line for line in lines)
 
 
-def test_estimate_is_five_times_the_weights_and_what_blocks_keep(config):
+def test_estimate_is_five_times_the_weights_and_what_blocks_make(config):
     params = {"kernel": np.zeros((3, 4), np.float32)}
     state, activations = check.estimate(config, params)
     assert state == 5 * 12 * 4
     tokens, images, width, heads, depth = 4 * 2, 2 * 8, 12, 2, 2
-    kept = (8 + 2 * 2) * width + 2 * heads * tokens
-    assert activations == images * tokens * depth * kept * 4
+    block = (8 + 2 * 2) * width + 2 * heads * tokens
+    assert activations == images * tokens * (depth * block + block) * 4
 
 
 def test_recomputing_and_half_precision_keep_less(config):
@@ -53,7 +53,8 @@ def test_recomputing_and_half_precision_keep_less(config):
     config.model.dtype = "bfloat16"
     assert check.estimate(config, params)[1] == whole // 2
     config.model.remat = True
-    assert check.estimate(config, params)[1] == 2 * 8 * 8 * 2 * 12 * 2
+    block = (8 + 2 * 2) * 12 + 2 * 2 * 8
+    assert check.estimate(config, params)[1] == 2 * 8 * 8 * (2 * 12 + 2 * block) * 2
 
 
 def test_a_full_size_model_is_told_in_gigabytes(world):
@@ -61,5 +62,6 @@ def test_a_full_size_model_is_told_in_gigabytes(world):
     params = {"kernel": np.zeros(86_000_000, np.float32)}
     state, activations = check.estimate(config, params)
     assert state == 5 * 4 * 86_000_000
-    # 64 images of 210 tokens, 12 blocks, 16 widths of 768 and 24 rows of scores each.
-    assert activations == 64 * 210 * 12 * (16 * 768 + 24 * 210) * 4
+    # 64 images of 210 tokens, 12 blocks, 16 widths of 768 and 24 rows of scores each,
+    # and as many gradients of one.
+    assert activations == 64 * 210 * 13 * (16 * 768 + 24 * 210) * 4

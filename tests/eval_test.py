@@ -41,3 +41,12 @@ def test_chosen_takes_the_last_finished_stage(tmp_path):
     assert chosen([0, 1, 2], 1, tmp_path) == 0
     with pytest.raises(InputError, match="stage to evaluate .* finished: none yet"):
         chosen([], None, tmp_path)
+    with pytest.raises(InputError, match="--stage 0: stages are counted from 1"):
+        chosen([0, 1], 0, tmp_path)
+
+
+def test_help_says_what_may_be_written(capsys):
+    with pytest.raises(SystemExit):
+        evaluation.main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Writes nothing, except that a synthetic world that was deleted" in told

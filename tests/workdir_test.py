@@ -1,11 +1,14 @@
 """The run directory: what may go on in it, and what is left after a refusal."""
 
+import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from ckda_jax import workdir
+from ckda_jax.build import data
 from ckda_jax.engine import origin
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.structs import InputError
@@ -34,6 +37,63 @@ def test_what_a_killed_run_was_writing_is_taken_away(tmp_path, config):
     workdir.claim(tmp_path, config, Lineage())
     there = runs.listing(tmp_path)
     assert there == ["config.json", "examples", "examples/a.json", "lineage.json"]
+
+
+@pytest.fixture
+def drawn(config, world):
+    """The tiny run's stages and datasets."""
+    loaded = data.datasets(config, {name: str(root) for name, root in world.items()})
+    return data.stages(config, loaded), tuple(loaded.values())
+
+
+def test_data_are_found_again_under_another_root(tmp_path, config, drawn, world):
+    described = workdir.describe(*drawn)
+    assert list(described) == [
+        *("stage 1, regdb", "stage 2, sysu"),
+        *("regdb visible-to-infrared query", "regdb visible-to-infrared gallery"),
+        *("sysu all-search query", "sysu all-search gallery"),
+    ]
+    assert described["stage 1, regdb"]["identities"] == 6
+    assert described["stage 1, regdb"]["images"] == len(drawn[1][0].train)
+    moved = shutil.copytree(world["regdb"], tmp_path / "moved")
+    again = data.datasets(config, {"regdb": str(moved), "sysu": str(world["sysu"])})
+    assert workdir.describe(data.stages(config, again), tuple(again.values())) == (
+        described
+    )
+    workdir.check_data(tmp_path, described)
+    workdir.claim(tmp_path, config, Lineage(), described)
+    workdir.check_data(tmp_path, described)
+
+
+def test_other_data_are_refused_with_the_difference(tmp_path, config, drawn):
+    described = workdir.describe(*drawn)
+    workdir.claim(tmp_path, config, Lineage(), described)
+    stages, (regdb, sysu) = drawn
+    kept = regdb.train.identity != regdb.train.identity[0]
+    fewer = dataclasses.replace(regdb, train=regdb.train.take(kept))
+    turned = np.roll(sysu.train.identity, 1)
+    relabelled = dataclasses.replace(sysu.train, identity=turned)
+    swapped = dataclasses.replace(sysu, train=relabelled)
+    stages = [
+        dataclasses.replace(stage, datasets=(dataset,))
+        for stage, dataset in zip(stages, (fewer, swapped), strict=True)
+    ]
+    with pytest.raises(InputError, match="holds a run on other data") as caught:
+        workdir.check_data(tmp_path, workdir.describe(stages, (regdb, sysu)))
+    _, first, second = str(caught.value).splitlines()
+    numbers = [described["stage 1, regdb"]["images"], len(fewer.train)]
+    assert first == (
+        f"  stage 1, regdb: 6 identities, {numbers[0]} images -> "
+        f"5 identities, {numbers[1]} images"
+    )
+    assert second.startswith("  stage 2, sysu: as many as before (6 identities, ")
+
+
+def test_damaged_data_are_refused(tmp_path, config):
+    workdir.claim(tmp_path, config, Lineage())
+    (tmp_path / workdir.DATA).write_text("{")
+    with pytest.raises(InputError, match="data.json: cannot be read"):
+        workdir.check_data(tmp_path, {})
 
 
 def test_a_directory_without_lineage_is_of_a_run_of_its_own(tmp_path):
@@ -95,11 +155,19 @@ def test_another_origin_is_refused_with_the_difference(tmp_path, config):
 
 
 @pytest.mark.parametrize(
-    ("place", "said"),
-    [("file", "is a file; give a directory"), ("file/run", "file is a file")],
+    ("place", "file"),
+    [
+        ("file", "file"),
+        ("file/run", "file"),
+        ("run", "run/checkpoints"),
+        ("run", "run/tensorboard"),
+        ("run", "run/examples"),
+    ],
 )
-def test_a_file_in_the_way_is_refused(tmp_path, config, place, said):
-    (tmp_path / "file").touch()
+def test_a_file_in_the_way_is_refused(tmp_path, config, place, file):
+    (tmp_path / "run").mkdir()
+    (tmp_path / file).touch()
+    said = f"{tmp_path / file} is a file; give another directory"
     with pytest.raises(InputError, match=said):
         workdir.check(tmp_path / place, config, Lineage())
 
@@ -109,7 +177,7 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path, config, monkeyp
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(workdir.tempfile, "TemporaryFile", refuse)
-    with pytest.raises(InputError, match=r"cannot be written \(Permission denied\)"):
+    with pytest.raises(InputError, match=r"cannot be written \(.*: Permission"):
         workdir.check(tmp_path / "run", config, Lineage())
     assert runs.listing(tmp_path) == []
 

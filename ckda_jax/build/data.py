@@ -1,7 +1,9 @@
 """The data of a run: its world, datasets, stages and batches."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from ckda_jax.data import catalog, decode, synthetic
@@ -10,13 +12,19 @@ from ckda_jax.data.pipeline import Loading, TrainingStream
 from ckda_jax.data.sampling import PairedSampler
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.engine.stage import Pace, Stage, plan
-from ckda_jax.structs import MODALITIES, InputError
+from ckda_jax.retrieval.protocols import RULES
+from ckda_jax.structs import MODALITIES, InputError, concatenate_records
 
 WORLD = "world"
 """Folder of a run's synthetic world."""
 
+Count = Callable[[int, int], None]
+"""Is told how many are done, of how many."""
 
-def world(config: ConfigDict, workdir: Path) -> dict[str, str]:
+
+def world(
+    config: ConfigDict, workdir: Path, progress: Count | None = None
+) -> dict[str, str]:
     """Return every dataset's root folder, drawing a synthetic world if asked to."""
     if not config.data.synthetic.enabled:
         return dict(config.data.roots)
@@ -29,7 +37,9 @@ def world(config: ConfigDict, workdir: Path) -> dict[str, str]:
     seed = config.seed if wanted.seed < 0 else wanted.seed
     used = {*config.stages, *config.eval_only}
     sites = [name for name in synthetic.NAMES if name in used]
-    roots = synthetic.write(workdir / WORLD, seed=seed, size=size, sites=sites)
+    roots = synthetic.write(
+        workdir / WORLD, seed=seed, size=size, sites=sites, progress=progress
+    )
     return {name: str(root) for name, root in roots.items()}
 
 
@@ -63,19 +73,39 @@ def check_new(config: ConfigDict, lineage: Lineage) -> None:
         )
 
 
-def datasets(config: ConfigDict, roots: dict[str, str]) -> dict[str, Dataset]:
+def datasets(
+    config: ConfigDict, roots: dict[str, str], progress: Count | None = None
+) -> dict[str, Dataset]:
     """Load every dataset that is learned or evaluated, and check its images."""
     loaded = {
         name: _dataset(config, name, roots[name])
         for name in (*config.stages, *config.eval_only)
     }
-    for name in config.stages:
-        decode.check_images(loaded[name].train)
+    tables = [loaded[name].train for name in config.stages]
     for dataset in loaded.values():
+        require_scores(dataset)
         for protocol in dataset.protocols.values():
-            decode.check_images(protocol.query)
-            decode.check_images(protocol.gallery)
+            tables += [protocol.query, protocol.gallery]
+    threads = max(config.data.threads, 1)
+    every = concatenate_records(tables)
+    decode.check_images(every, threads=threads, progress=progress)
     return loaded
+
+
+def require_scores(dataset: Dataset) -> None:
+    """Refuse a protocol whose scoring rule leaves no query anything to find."""
+    for protocol in dataset.protocols.values():
+        query, gallery = protocol.query, protocol.gallery
+        removed = RULES[protocol.rule].removal(
+            query.identity, query.camera, gallery.identity, gallery.camera
+        )
+        same = query.identity[:, None] == gallery.identity
+        if not np.any(same & ~removed):
+            raise InputError(
+                f"{dataset.name}, protocol {protocol.name}: its rule takes every image "
+                "of a query's identity out of the gallery, nothing can be found; "
+                f"complete the test images or lists in {dataset.root}"
+            )
 
 
 def _dataset(config: ConfigDict, name: str, root: str) -> Dataset:

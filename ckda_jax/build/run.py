@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
+from rich.console import Console
 
 from ckda_jax import keys
 from ckda_jax.build import data, limits
@@ -18,7 +19,6 @@ from ckda_jax.engine.distributed import Cluster
 from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.evaluate import Evaluator
 from ckda_jax.engine.origin import OWN, Lineage, Origin
-from ckda_jax.engine.results import FILE as RESULTS
 from ckda_jax.engine.results import START, Results
 from ckda_jax.engine.results import empty as new_results
 from ckda_jax.engine.run import Pauses, Run
@@ -26,6 +26,8 @@ from ckda_jax.engine.shares import Shares, make_shares
 from ckda_jax.engine.stage import Stage
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.engine.step import Learner, make_step
+from ckda_jax.files import RESULTS
+from ckda_jax.reporting.progress import Tally
 from ckda_jax.structs import Tree
 
 
@@ -69,7 +71,10 @@ def draft(
     augment(config)
     if _loads_weights(config, lineage):
         pretrained.locate(config.init.weights)
-    loaded = data.datasets(config, data.world(config, workdir))
+    # Not to stdout, which an evaluation keeps for its scores.
+    console = Console(stderr=True, quiet=not cluster.is_main)
+    roots = data.world(config, workdir, Tally("pictures drawn", console))
+    loaded = data.datasets(config, roots, Tally("images checked", console))
     planned = data.stages(config, loaded, first_index=lineage.first_index)
     capacity = max([lineage.identities, *(stage.classes for stage in planned)])
     learns = learner(config, planned, capacity)

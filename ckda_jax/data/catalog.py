@@ -7,7 +7,7 @@ from ckda_jax.data import llcm, regdb, sysu, vcm
 from ckda_jax.data.dataset import Dataset as Dataset
 from ckda_jax.data.dataset import Options as Options
 from ckda_jax.data.dataset import Protocol as Protocol
-from ckda_jax.data.dataset import require_answers
+from ckda_jax.data.dataset import require_answers, require_strangers
 from ckda_jax.structs import InputError
 
 DATASETS: dict[str, Callable[[str | Path, Options], Dataset]] = {
@@ -38,13 +38,13 @@ def load(
         resample: `direct` or `reference`, which sets the names of the resize chains.
 
     Returns:
-        The dataset; its training identities have both modalities and each of its
-        protocols has a query that can be found.
+        The dataset; its training identities have both modalities and are in none of
+        its protocols, each of which has a query that can be found.
 
     Raises:
         InputError: an unknown name, a wrong or incomplete root, an unusable index file,
             absent images, an identity with one modality only, a protocol in which
-            nothing can be found.
+            nothing can be found or people are known.
     """
     if name not in DATASETS:
         raise InputError(f"no dataset {name!r}; choose one of {', '.join(DATASETS)}")
@@ -58,4 +58,5 @@ def load(
             f"{name}: {root} cannot be read ({error}); check its permissions"
         ) from error
     require_answers(dataset)
+    require_strangers(dataset)
     return dataset

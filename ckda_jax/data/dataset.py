@@ -13,7 +13,7 @@ from ckda_jax.structs import MODALITIES, InputError, Records
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """A retrieval task: which images are searched for, and where.
+    """What retrieval is measured on: which images are searched for, and where.
 
     Attributes:
         name: what reports call it, `infrared-to-visible` say.
@@ -36,7 +36,7 @@ class Dataset:
         name: its key in the catalog.
         root: its folder.
         train: training images of both modalities; every identity has both.
-        protocols: retrieval tasks by name, the one of the lifelong table first.
+        protocols: by name, the one of the lifelong table first.
         resize_train: name of the resize chain of training images.
         resize_test: name of the resize chain of query and gallery images.
     """
@@ -152,3 +152,21 @@ def require_answers(dataset: Dataset) -> None:
                 f"{where}: no identity is in both query and gallery, nothing can be"
                 " found; correct the test lists"
             )
+
+
+def require_strangers(dataset: Dataset) -> None:
+    """Refuse a dataset that tests with people whom it trains on.
+
+    Raises:
+        InputError: identities of the training images in a query or gallery.
+    """
+    learned = set(dataset.train.identity.tolist())
+    for protocol in dataset.protocols.values():
+        for part in ("query", "gallery"):
+            known = learned & set(getattr(protocol, part).identity.tolist())
+            if known:
+                raise InputError(
+                    f"{dataset.name}, protocol {protocol.name}: the {part} shows"
+                    f" identity {name_some(sorted(known))} of the training images in"
+                    f" {dataset.root}; correct the training or the test lists"
+                )

@@ -88,12 +88,18 @@ def label_order(name: str, lists: Iterable[list[Labelled]]) -> dict[int, int]:
     """Map identities to labels, as index files of all modalities agree on them.
 
     Raises:
-        InputError: a line gives an identity a second label, or a label a second
-            identity, which would pair the images of different people.
+        InputError: a line repeats an image, gives an identity a second label, or a
+            label a second identity, which would pair the images of different people.
     """
+    paths: set[str] = set()
     labels: dict[int, int] = {}
     identities: dict[int, int] = {}
     for image in (image for images in lists for image in images):
+        if image.row.path in paths:
+            raise image.line.refuse(
+                "names an image that an earlier line names; take one of them out"
+            )
+        paths.add(image.row.path)
         identity = image.row.identity
         known = labels.setdefault(identity, image.label)
         owner = identities.setdefault(image.label, identity)

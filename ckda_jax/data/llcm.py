@@ -73,11 +73,11 @@ def draw_gallery(rows: Iterable[Row], seed: int) -> list[Row]:
 
 
 def load(root: str | Path, options: Options) -> Dataset:
-    """Load LLCM's training images and its infrared-to-visible task.
+    """Load LLCM's training images and its infrared-to-visible protocol.
 
     Label order is the order of the training lists; the released CKDA code keeps the
-    first 500 identities of it. The task is scored as in the lifelong table, by the
-    standard rule; camera and identity come from the file names.
+    first 500 identities of it. Scored as in the lifelong table, by the standard rule;
+    camera and identity come from the file names.
 
     Raises:
         InputError: a wrong or incomplete root, an unusable index file, absent images,

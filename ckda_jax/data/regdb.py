@@ -62,7 +62,7 @@ def layout(trial: int) -> Layout:
 
 
 def load(root: str | Path, options: Options) -> Dataset:
-    """Load RegDB's training images and its visible-to-infrared task for one trial.
+    """Load RegDB's training images and its visible-to-infrared protocol of a trial.
 
     Label order is the order of the training lists. The lifelong table of the released
     code trains and tests on trial 1.

@@ -37,18 +37,18 @@ def read_identities(root: Path, split: str) -> list[int]:
     """Read a split's identities, ascending; an empty file is an empty split.
 
     Raises:
-        InputError: an unreadable file, or one that is not a line of integers.
+        InputError: an unreadable file, or one that is not a list of integers.
     """
-    identities = []
-    for line in read_lines(root / "exp" / f"{split}_id.txt")[:1]:
+    identities: set[int] = set()
+    for line in read_lines(root / "exp" / f"{split}_id.txt"):
         fields = [field.strip() for field in line.text.rstrip(",").split(",")]
         if not all(field.isdecimal() for field in fields):
             raise line.refuse(
                 "is not a list of integers separated by commas; restore the file as"
                 " released"
             )
-        identities = sorted({int(field) for field in fields})
-    return identities
+        identities.update(map(int, fields))
+    return sorted(identities)
 
 
 def list_identities(root: Path, identities: Iterable[int]) -> Listing:
@@ -100,7 +100,7 @@ def draw_gallery(listing: Listing, identities: Sequence[int], seed: int) -> list
 
 
 def load(root: str | Path, options: Options) -> Dataset:
-    """Load SYSU-MM01's training images and its single-shot all-search task.
+    """Load SYSU-MM01's training images and its single-shot all-search protocol.
 
     Training and validation identities are trained on together, as is usual. Label order
     is ascending identity.
@@ -111,9 +111,9 @@ def load(root: str | Path, options: Options) -> Dataset:
     """
     folder = open_root(root, LAYOUT)
     train, val, test = (read_identities(folder, split) for split in SPLITS)
-    learnt = sorted({*train, *val})
-    listing = list_identities(folder, sorted({*learnt, *test}))
-    rows = [*select(listing, learnt, VISIBLE), *select(listing, learnt, INFRARED)]
+    learned = sorted({*train, *val})
+    listing = list_identities(folder, sorted({*learned, *test}))
+    rows = [*select(listing, learned, VISIBLE), *select(listing, learned, INFRARED)]
     records = as_records(folder, rows)
     require_pairs("SYSU-MM01", records)
     protocol = Protocol(

@@ -1,5 +1,6 @@
 """HITSZ-VCM: 927 people in tracklets, twelve cameras (Lin et al. 2022)."""
 
+import itertools
 import random
 import re
 from collections.abc import Sequence
@@ -42,28 +43,29 @@ LAYOUT = Layout(
 
 
 class Track(NamedTuple):
-    """A tracklet: its frames are positions in the name list."""
+    """A tracklet: its 1-based number, by which the query list names it, and its line.
 
+    Its frames are positions in the name list.
+    """
+
+    number: int
     modality: int
     frames: range
     identity: int
     camera: int
     line: Line
 
-    @property
-    def number(self) -> int:
-        """Its 1-based number, by which the query list names it."""
-        return self.line.number
-
 
 def read_tracks(root: Path, split: str) -> list[Track]:
     """Read the tracklets of a split (`train`, `test`), short ones included.
 
     Raises:
-        InputError: an unreadable file or a line that describes no tracklet.
+        InputError: an unreadable file, a line that describes no tracklet, or two that
+            share frames.
     """
     tracks = []
-    for line in require_lines(root / "info" / f"track_{split}_info.txt"):
+    lines = require_lines(root / "info" / f"track_{split}_info.txt")
+    for number, line in enumerate(lines, start=1):
         modality, first, last, identity, camera = line.integers(5)
         if modality not in MODALITY or not 1 <= first <= last:
             raise line.refuse(
@@ -71,7 +73,14 @@ def read_tracks(root: Path, split: str) -> list[Track]:
                 " first at most last; restore the file as released"
             )
         frames = range(first - 1, last)
-        tracks.append(Track(MODALITY[modality], frames, identity, camera, line))
+        tracks.append(Track(number, MODALITY[modality], frames, identity, camera, line))
+    by_frame = sorted(tracks, key=lambda track: track.frames.start)
+    for earlier, later in itertools.pairwise(by_frame):
+        if later.frames.start < earlier.frames.stop:
+            raise later.line.refuse(
+                f"shares frames with line {earlier.line.number}; restore the file as"
+                " released"
+            )
     return tracks
 
 
@@ -159,7 +168,7 @@ def find_frames(
 
 
 def load(root: str | Path, options: Options) -> Dataset:
-    """Load HITSZ-VCM image by image: training frames and its infrared-to-visible task.
+    """Load HITSZ-VCM image by image: training frames, infrared-to-visible protocol.
 
     As in the lifelong table of the released code, three frames of each tracklet are
     trained on and each test tracklet is its first frame, among tracklets of at least

@@ -13,10 +13,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from ckda_jax.engine.state import TrainState
-from ckda_jax.structs import Tree
+from ckda_jax.structs import InputError, Tree
 
 STEPS_PER_STAGE = 10_000_000
 """More steps than a stage has: `stage * STEPS_PER_STAGE + step` orders positions."""
+
+LONGEST_CAUSE = 300
+"""Characters of another library's error that are passed on."""
 
 UNFINISHED = ".orbax-checkpoint-tmp"
 """In the name of what Orbax has not finished writing."""
@@ -75,13 +78,14 @@ class Checkpoints:
         self, position: Position, like: TrainState
     ) -> tuple[TrainState, dict[str, object]]:
         """Restore a training state, laid out like `like`, and its stream's state."""
-        restored = self._steps.restore(
-            position.stage * STEPS_PER_STAGE + position.step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(_abstract(like)),
-                stream=ocp.args.JsonRestore(),
-            ),
-        )
+        with self._readable():
+            restored = self._steps.restore(
+                position.stage * STEPS_PER_STAGE + position.step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(_abstract(like)),
+                    stream=ocp.args.JsonRestore(),
+                ),
+            )
         return restored["state"], restored["stream"]
 
     def stages(self) -> list[int]:
@@ -99,19 +103,38 @@ class Checkpoints:
     ) -> tuple[Tree, Tree]:
         """Restore what a stage left behind, laid out like the trees given."""
         like = _abstract({"variables": variables, "memory": memory})
-        tree = self._stages.restore(stage, args=ocp.args.StandardRestore(like))
+        with self._readable():
+            tree = self._stages.restore(stage, args=ocp.args.StandardRestore(like))
         return tree["variables"], tree["memory"]
 
     def restore_as_saved(self, stage: int) -> Tree:
         """Restore a stage's `{"variables", "memory"}` as NumPy arrays of any shape."""
-        saved = self._stages.item_metadata(stage)
-        like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), saved.tree)
-        return self._stages.restore(stage, args=ocp.args.StandardRestore(like))
+        with self._readable():
+            saved = self._stages.item_metadata(stage).tree
+            like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), saved)
+            return self._stages.restore(stage, args=ocp.args.StandardRestore(like))
 
     def close(self) -> None:
         """Finish writing."""
         self._steps.close()
         self._stages.close()
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Raise what is damaged or of other shapes as an error that names the folder.
+
+        Raises:
+            InputError: with the first line of what Orbax says.
+        """
+        try:
+            yield
+        except Exception as error:
+            # Orbax and TensorStore raise nearly everything, page-long at times.
+            cause = str(error).strip().partition("\n")[0][:LONGEST_CAUSE]
+            raise InputError(
+                f"{self._folder}: a checkpoint cannot be restored ({cause}); restore "
+                "the files and data that the run began with, or give another --workdir"
+            ) from error
 
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:

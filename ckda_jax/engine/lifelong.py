@@ -17,9 +17,10 @@ from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.classifier import fresh_slice
 from ckda_jax.engine.evaluate import Few
 from ckda_jax.engine.results import START, Results
-from ckda_jax.engine.run import EXAMPLES, Run
+from ckda_jax.engine.run import Run
 from ckda_jax.engine.stage import Stage
 from ckda_jax.engine.state import Frozen, Snapshot, TrainState, copy
+from ckda_jax.files import EXAMPLES
 from ckda_jax.methods.base import StageEnd
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import Writer
@@ -177,7 +178,8 @@ def log(
     if not math.isfinite(values["loss"]):
         raise InputError(
             f"{stage.name}: the loss is {values['loss']} at step {done}; lower "
-            "config.optim.lr or limit config.optim.clip_norm. Nothing of it was saved"
+            "config.optim.lr or limit config.optim.clip_norm, in a new --workdir. "
+            "Nothing of it was saved"
         )
     desk.progress.update(done, loss=values["loss"])
     speed = desk.progress.images_per_second

@@ -182,6 +182,12 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise _damaged(path, error) from None
+    except AttributeError as error:
+        # How NumPy answers for the types that it lacks, of 8 bits and fewer.
+        raise InputError(
+            f"{path}: holds numbers of a type that NumPy lacks ({error}); export the "
+            "weights in float32"
+        ) from None
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -14,9 +14,6 @@ from ckda_jax.engine.stage import Stage
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.engine.step import Learner, Step
 
-EXAMPLES = "examples"
-"""Folder of what the last evaluation leaves for the report."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pauses:

@@ -190,7 +190,8 @@ def _refuse(missing: list[str], extra: list[str], misshapen: list[str]) -> None:
     if parts:
         raise InputError(
             f"the weights do not fit the model ({' | '.join(parts)}): use a file of "
-            "this architecture, or allow entries by regex (allow_missing, allow_extra)"
+            "this architecture, or allow entries by regex (config.init.allow_missing, "
+            "config.init.allow_extra)"
         )
 
 

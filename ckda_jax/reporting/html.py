@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from math import isnan
 from pathlib import Path
 
 import ckda_jax
@@ -10,12 +11,19 @@ from ckda_jax.reporting import history as history_lib
 from ckda_jax.reporting import rundir, sections, tables
 from ckda_jax.reporting import scores as scores_lib
 from ckda_jax.reporting.history import History
-from ckda_jax.reporting.markup import Html, tag
+from ckda_jax.reporting.markup import Html, join, tag
 from ckda_jax.reporting.progress import duration
 from ckda_jax.reporting.rundir import RunDirectory
 from ckda_jax.reporting.theme import PAGE_STYLE
 
 REPORT_FILE = "report.html"
+
+UNSCORED = tag(
+    "p",
+    "There is no average: datasets learned earlier were not evaluated after the last "
+    "stage. A run that names them in config.eval_only evaluates them.",
+    class_="muted",
+)
 
 
 def write_report(workdir: str | Path, *, images: bool = True) -> Path:
@@ -112,7 +120,9 @@ def _headline(run: RunDirectory) -> Html:
         tag("div", tag("b", value), tag("small", name), class_="score")
         for name, value in figures.items()
     ]
-    return tag("div", *cards, class_="scores")
+    shown = tag("div", *cards, class_="scores")
+    averaged = not isnan(at_end("mAP", "seen_average"))
+    return shown if averaged else join([shown, UNSCORED])
 
 
 def _title(run: RunDirectory) -> str:

@@ -12,6 +12,9 @@ from rich.console import Console
 RECENT = 5
 """Laps whose usual speed is taken as the present one."""
 
+QUICK = 5.0
+"""Seconds of a count that nobody needs to be told about."""
+
 
 class Pace:
     """How fast steps go by, measured in laps between two points of synchronisation."""
@@ -174,6 +177,36 @@ class Progress:
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class Tally:
+    """Says how far a count is: a line for every fifth, once it has taken a while.
+
+    Args:
+        what: is counted, `pictures drawn` say.
+        console: where to print; `Console(quiet=True)` for all processes but the first.
+        clock: gives seconds; only differences count.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        console: Console,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._what, self._console, self._clock = what, console, clock
+        self._start, self._fifths = clock(), 0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take notice that `done` of `total` are done."""
+        fifths = 5 * done // total
+        if fifths == self._fifths:
+            return
+        self._fifths = fifths
+        if self._clock() - self._start >= QUICK:
+            text = f"{self._what}: {done:,} of {total:,}"
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def duration(seconds: float | int) -> str:

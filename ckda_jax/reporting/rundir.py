@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ckda_jax.files import CONFIG, EXAMPLES, RESULTS
 from ckda_jax.reporting import scores, writer
 from ckda_jax.structs import InputError
-
-RESULTS_FILE = "results.json"
-CONFIG_FILE = "config.json"
-EXAMPLES = "examples"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,12 +73,12 @@ def read(workdir: str | Path) -> RunDirectory:
     path = Path(workdir)
     if not path.is_dir():
         raise InputError(f"{path}: no such directory; give the --workdir of a run")
-    results = _read_json(path / RESULTS_FILE)
+    results = _read_json(path / RESULTS)
     if results:
-        scores.check_format(results, str(path / RESULTS_FILE))
+        scores.check_format(results, str(path / RESULTS))
     return RunDirectory(
         path=path,
-        config=_read_json(path / CONFIG_FILE),
+        config=_read_json(path / CONFIG),
         results=results,
         rows=writer.read_rows(path / writer.METRICS_FILE),
         examples=_read_examples(path / EXAMPLES, list(results.get("datasets", []))),

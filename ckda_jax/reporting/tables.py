@@ -57,11 +57,6 @@ def print_results(results: Results, console: Console | None = None) -> None:
         console.print()
 
 
-def markdown(results: Results) -> str:
-    """Write the stage-by-dataset tables of one run in Markdown."""
-    return "\n\n".join(_in_markdown(table) for table in result_tables(results)) + "\n"
-
-
 def markdown_seeds(runs: Sequence[Results]) -> str:
     """Write one Markdown table over runs that differ in preset and seed.
 

@@ -11,6 +11,7 @@ from ckda_jax.files import finite, write_text
 from ckda_jax.structs import InputError
 
 METRICS_FILE = "metrics.jsonl"
+TENSORBOARD = "tensorboard"
 
 
 class Writer:
@@ -108,7 +109,7 @@ class Writer:
 
             if self._events is not None:
                 self._events[1].close()
-            folder = self._workdir / "tensorboard" / f"stage{stage + 1}"
+            folder = self._workdir / TENSORBOARD / f"stage{stage + 1}"
             self._events = (stage, SummaryWriter(str(folder), purge_step=step))
         return self._events[1]
 

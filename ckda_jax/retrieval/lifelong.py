@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 def seen_average(
     scores: Float[np.ndarray, "s n"], learned: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " s"]:
-    """Average each stage's scores over the datasets learnt so far, unweighted.
+    """Average each stage's scores over the datasets learned so far, unweighted.
 
     The "average incremental" score of lifelong re-identification (Pu et al. 2021).
 
@@ -32,7 +32,7 @@ def forgetting(
 ) -> Float[np.ndarray, " s"]:
     """Average, over earlier datasets, how far a stage's score lies below the best one.
 
-    At stage t: the mean over the datasets learnt before t of the best score after any
+    At stage t: the mean over the datasets learned before t of the best score after any
     stage before t, minus the score after t (Chaudhry et al. 2018). Negative where
     nothing was forgotten; nan at the first stage.
 
@@ -53,7 +53,7 @@ def backward_transfer(
     """Average, over earlier datasets, the final score minus that just after learning.
 
     `BWT = mean_i R[T, i] - R[i, i]` (Lopez-Paz and Ranzato 2017), over the datasets
-    learnt before the last stage; nan when there is none.
+    learned before the last stage; nan when there is none.
 
     >>> backward_transfer(np.array([[0.5, 0.1], [0.25, 0.75]]), np.array([0, 1]))
     -0.25
@@ -102,7 +102,7 @@ def summarise(
 
 
 def _learned_by(learned: np.ndarray, stage: int) -> np.ndarray:
-    """Mark the datasets learnt at a stage or before it."""
+    """Mark the datasets learned at a stage or before it."""
     return (learned >= 0) & (learned <= stage)
 
 

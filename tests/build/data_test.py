@@ -1,5 +1,7 @@
 """The data of a run, built from a config."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,37 @@ def test_a_synthetic_world_has_the_sites_of_the_run_and_its_seed(world, tmp_path
     config.data.synthetic.seed = 5
     with pytest.raises(InputError, match="holds another synthetic world"):
         data.world(config, tmp_path)
+
+
+def test_drawing_and_checking_tell_how_far_they_are(world, tmp_path):
+    config = runs.configuration(world, stages="regdb", eval_only="sysu")
+    config.data.synthetic.update(
+        enabled=True, identities=4, test_identities=2, images=2
+    )
+    drawn, checked = [], []
+    roots = data.world(config, tmp_path, lambda *count: drawn.append(count))
+    assert drawn[-1][0] == drawn[-1][1] == len(drawn)
+    loaded = data.datasets(config, roots, lambda *count: checked.append(count))
+    tables = [loaded["regdb"].train]
+    for dataset in loaded.values():
+        (protocol,) = dataset.protocols.values()
+        tables += [protocol.query, protocol.gallery]
+    total = sum(map(len, tables))
+    assert checked == [(done, total) for done in range(1, total + 1)]
+
+
+def test_a_rule_that_leaves_nothing_to_find_is_refused(world):
+    loaded = load(runs.configuration(world, stages="sysu"), world)["sysu"]
+    (protocol,) = loaded.protocols.values()
+    data.require_scores(loaded)
+    # Camera 2 films the room of camera 3, which is why its images do not count.
+    third = protocol.query.take(protocol.query.camera == 3)
+    second = protocol.gallery.take(protocol.gallery.camera == 2)
+    assert set(third.identity) & set(second.identity)
+    few = dataclasses.replace(protocol, query=third, gallery=second)
+    left = dataclasses.replace(loaded, protocols={"all-search": few})
+    with pytest.raises(InputError, match="sysu, protocol all-search: its rule takes"):
+        data.require_scores(left)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,13 @@ def test_refuses_a_name_that_is_no_dataset(tmp_path):
         catalog.load("market", tmp_path)
 
 
+def test_refuses_to_test_with_people_who_are_trained_on(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    (root / "exp" / "test_id.txt").write_text("6,10,2\n")
+    with pytest.raises(InputError, match="the query shows identity 2 of the training"):
+        catalog.load("sysu", root)
+
+
 def test_refuses_a_protocol_in_which_nothing_can_be_found(tmp_path):
     root = layouts.write_sysu(tmp_path)
     for camera in (1, 2, 4, 5):

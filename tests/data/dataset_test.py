@@ -11,6 +11,7 @@ from ckda_jax.data.dataset import (
     keep_identities,
     require_answers,
     require_pairs,
+    require_strangers,
 )
 from ckda_jax.structs import INFRARED, VISIBLE, InputError, concatenate_records
 
@@ -24,13 +25,13 @@ def table(identities, modality=VISIBLE):
 
 def dataset(query, gallery):
     protocol = Protocol(
-        name="task", query=table(query), gallery=table(gallery), rule="standard"
+        name="search", query=table(query), gallery=table(gallery), rule="standard"
     )
     return Dataset(
         name="toy",
         root=ROOT,
         train=table([1]),
-        protocols={"task": protocol},
+        protocols={"search": protocol},
         resize_train="lanczos",
         resize_test="lanczos",
     )
@@ -82,9 +83,17 @@ def test_keep_identities_goes_by_label_order():
 
 def test_require_answers_needs_an_identity_in_query_and_gallery():
     require_answers(dataset([1, 2], [2, 3]))
-    with pytest.raises(InputError, match="toy, protocol task: the query is empty"):
+    with pytest.raises(InputError, match="toy, protocol search: the query is empty"):
         require_answers(dataset([], [2]))
     with pytest.raises(InputError, match="the gallery is empty in /root"):
         require_answers(dataset([1], []))
     with pytest.raises(InputError, match="no identity is in both query and gallery"):
         require_answers(dataset([1, 2], [3, 4]))
+
+
+def test_require_strangers_tells_people_of_the_training_images():
+    require_strangers(dataset([2, 3], [3, 4]))
+    with pytest.raises(InputError, match="protocol search: the query shows .* 1 of"):
+        require_strangers(dataset([3, 1], [3]))
+    with pytest.raises(InputError, match="the gallery shows identity 1 of"):
+        require_strangers(dataset([3], [1, 3]))

@@ -113,6 +113,55 @@ def damaged(folder, name: str):
     return path
 
 
+def flip_a_byte(content: bytes) -> bytes:
+    """Change one byte in the middle."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+def cut_the_middle_out(content: bytes) -> bytes:
+    """Leave a twentieth out, far from both ends."""
+    return content[: len(content) // 2] + content[len(content) * 11 // 20 :]
+
+
+def break_the_tables(content: bytes) -> bytes:
+    """Let the Huffman tables of a JPEG claim more codes than there are."""
+    place = content.index(b"\xff\xc4") + 5
+    return content[:place] + b"\xff" * 16 + content[place + 16 :]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "suffix"),
+    [(flip_a_byte, "png"), (cut_the_middle_out, "png"), (break_the_tables, "jpg")],
+)
+def test_damage_between_whole_ends_is_found_before_training(tmp_path, spoil, suffix):
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(colours(100, 50)).save(path)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(InputError, match="cannot be decoded"):
+        read_image(path, (32, 16))
+    with pytest.raises(InputError, match=r"1 of 1 images.*cannot be decoded"):
+        check_images(table([path]), threads=2)
+
+
+def test_a_folder_in_place_of_an_image_is_named_once(tmp_path):
+    (tmp_path / "image.png").mkdir()
+    with pytest.raises(InputError) as caught:
+        check_images(table([tmp_path / "image.png"]))
+    said = str(caught.value)
+    assert f"{tmp_path}/image.png: cannot be decoded (Is a directory)" in said
+    assert said.count("image.png") == 1
+
+
+def test_check_images_tells_how_far_it_is(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        Image.fromarray(colours()).save(path)
+    told = []
+    check_images(table(paths), progress=lambda *numbers: told.append(numbers))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
 @pytest.mark.parametrize(
     ("name", "cause"),
     [

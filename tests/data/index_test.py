@@ -17,9 +17,13 @@ def file(tmp_path):
     return tmp_path / "train.txt"
 
 
-def labelled(file, pairs):
+def labelled(file, pairs, folder="vis"):
     return [
-        Labelled(Row("x", identity, VISIBLE, 1), label, Line(file, number, "x"))
+        Labelled(
+            Row(f"{folder}/{number}", identity, VISIBLE, 1),
+            label,
+            Line(file, number, "x"),
+        )
         for number, (identity, label) in enumerate(pairs, start=1)
     ]
 
@@ -66,7 +70,7 @@ def test_integers_of_a_line(file):
 
 def test_label_order_maps_identities_to_labels(file):
     visible, infrared = [(7, 0), (7, 0), (3, 1)], [(3, 1), (7, 0)]
-    lists = [labelled(file, visible), labelled(file, infrared)]
+    lists = [labelled(file, visible), labelled(file, infrared, "ir")]
     assert label_order("Toy", lists) == {7: 0, 3: 1}
 
 
@@ -80,3 +84,9 @@ def test_label_order_maps_identities_to_labels(file):
 def test_labels_that_contradict_are_refused(file, pairs, said):
     with pytest.raises(InputError, match=said):
         label_order("Toy", [labelled(file, pairs)])
+
+
+def test_an_image_named_twice_is_refused(file):
+    lists = [labelled(file, [(7, 0), (3, 1)]), labelled(file, [(7, 0)])]
+    with pytest.raises(InputError, match="line 1: .* names an image that an earlier"):
+        label_order("Toy", lists)

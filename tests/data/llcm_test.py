@@ -10,7 +10,7 @@ from tests.data import layouts
 from tests.data.indexes import real_indexes
 
 
-def test_loads_training_images_and_the_infrared_to_visible_task(tmp_path):
+def test_loads_training_images_and_the_infrared_to_visible_protocol(tmp_path):
     root = layouts.write_llcm(tmp_path / "cam_1" / "LLCM")
     dataset = llcm.load(root, Options())
     assert Counter(dataset.train.modality.tolist()) == {VISIBLE: 12, INFRARED: 6}
@@ -67,6 +67,14 @@ def test_refuses_an_unusable_line_by_file_and_number(tmp_path, text, cause):
     assert "idx/train_nir.txt line 1: " in str(error.value)
 
 
+def test_refuses_a_repeated_line(tmp_path):
+    root = layouts.write_llcm(tmp_path)
+    lines = (root / "idx" / "test_vis.txt").read_text().splitlines()
+    layouts.write_lines(root / "idx" / "test_vis.txt", [*lines, lines[0]])
+    with pytest.raises(InputError, match=r"test_vis\.txt line 9: .* an earlier line"):
+        llcm.load(root, Options())
+
+
 def test_lists_absent_images(tmp_path):
     root = layouts.write_llcm(tmp_path)
     (root / "vis" / "0000" / "0000_c03_s200519_f30_vis.jpg").unlink()
@@ -102,6 +110,8 @@ def test_real_test_lists_have_the_published_counts():
     order = llcm.label_order("LLCM", [visible, infrared])
     assert (len(visible), len(infrared), len(order)) == (8680, 7166, 351)
     assert all(identity % 3 == 0 for identity in order)
+    learned = {image.row.identity for image in llcm.read_index(root, "train", VISIBLE)}
+    assert learned.isdisjoint(order)
     gallery = llcm.draw_gallery([image.row for image in visible], 0)
     cameras = Counter(row.camera for row in gallery)
     assert [cameras[c] for c in range(1, 10)] == [9, 2, 162, 171, 99, 3, 24, 9, 5]

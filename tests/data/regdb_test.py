@@ -10,7 +10,7 @@ from tests.data import layouts
 from tests.data.indexes import real_indexes
 
 
-def test_loads_training_images_and_the_visible_to_infrared_task(tmp_path):
+def test_loads_training_images_and_the_visible_to_infrared_protocol(tmp_path):
     dataset = regdb.load(layouts.write_regdb(tmp_path), Options())
     assert len(dataset.train) == 18
     assert Counter(dataset.train.modality.tolist()) == {VISIBLE: 9, INFRARED: 9}
@@ -57,6 +57,7 @@ def test_names_resize_chains(tmp_path):
         ("Thermal/9/male_back_t_00007_9.bmp 0", "is not a path Visible/"),
         ("Visible/9/male_back_v_00007_9.bmp 1", "line gives it label 0"),
         ("Visible/8/male_back_v_00007_8.bmp 0", "gives that label to identity 9"),
+        ("Visible/9/male_back_v_00005_9.bmp 0", "names an image that an earlier line"),
     ],
 )
 def test_refuses_an_unusable_line_by_file_and_number(tmp_path, text, cause):

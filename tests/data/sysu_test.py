@@ -12,7 +12,7 @@ from tests.data import layouts
 from tests.data.indexes import real_indexes
 
 
-def test_loads_training_images_and_the_all_search_task(tmp_path):
+def test_loads_training_images_and_the_all_search_protocol(tmp_path):
     dataset = sysu.load(layouts.write_sysu(tmp_path), Options())
     assert sorted(set(dataset.train.identity.tolist())) == [1, 2, 334]
     assert Counter(dataset.train.camera.tolist()) == {
@@ -70,6 +70,12 @@ def test_refuses_a_malformed_split(tmp_path):
         sysu.load(root, Options())
 
 
+def test_a_split_may_have_a_line_for_each_identity(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    (root / "exp" / "train_id.txt").write_text("2\n1,\n\n")
+    assert sysu.read_identities(root, "train") == [1, 2]
+
+
 def test_refuses_splits_whose_identities_are_nowhere(tmp_path):
     root = layouts.write_sysu(tmp_path)
     (root / "exp" / "train_id.txt").write_text("501,502,503,504\n")
@@ -117,9 +123,9 @@ def test_real_counts_give_the_published_sizes_of_all_parts():
     root = real_indexes("SYSU-MM01")
     listing = real_listing(root)
     train, val, test = (sysu.read_identities(root, split) for split in sysu.SPLITS)
-    learnt = sorted(train + val)
-    assert len(sysu.select(listing, learnt, VISIBLE)) == 22258
-    assert len(sysu.select(listing, learnt, INFRARED)) == 11909
+    learned = sorted(train + val)
+    assert len(sysu.select(listing, learned, VISIBLE)) == 22258
+    assert len(sysu.select(listing, learned, INFRARED)) == 11909
     query = sysu.select(listing, test, INFRARED)
     gallery = sysu.draw_gallery(listing, test, 0)
     assert (len(query), len(gallery)) == (3803, 301)

@@ -10,7 +10,7 @@ from tests.data import layouts
 from tests.data.indexes import real_indexes
 
 
-def test_loads_three_frames_of_long_tracklets_and_the_first_frame_task(tmp_path):
+def test_loads_three_frames_of_long_tracklets_and_the_first_frame_protocol(tmp_path):
     dataset = vcm.load(layouts.write_vcm(tmp_path), Options())
     assert Counter(dataset.train.modality.tolist()) == {VISIBLE: 12, INFRARED: 12}
     assert set(Counter(dataset.train.tracklet.tolist()).values()) == {3}
@@ -59,7 +59,8 @@ def test_names_resize_chains(tmp_path):
         ("track_train_info.txt", "2 1 24 0001", "is not a row of 5 integers"),
         ("track_train_info.txt", "3 1 24 0001 1", "with modality 1 or 2"),
         ("track_train_info.txt", "2 0 24 0001 1", "first at most last"),
-        ("track_train_info.txt", "2 1 9999 0001 1", "reaches beyond the 233 lines"),
+        ("track_train_info.txt", "2 233 9999 0001 1", "reaches beyond the 233 lines"),
+        ("track_train_info.txt", "2 26 29 0001 1", "shares frames with line 2"),
         ("track_train_info.txt", "2 1 24 0003 1", "is not a frame of the tracklet"),
         ("query_IDX.txt", "5 6 7 1", "line 1: '1' is not the number of an infrared"),
         ("query_IDX.txt", "5 x", "line 1: 'x' is not the number of an infrared"),
@@ -71,6 +72,16 @@ def test_refuses_an_unusable_line(tmp_path, file, text, cause):
     with pytest.raises(InputError, match=cause) as error:
         vcm.load(root, Options())
     assert "line 1" in str(error.value)
+
+
+def test_blank_lines_do_not_number_tracklets(tmp_path):
+    root = layouts.write_vcm(tmp_path)
+    whole = vcm.load(root, Options()).protocols["infrared-to-visible"].query
+    file = root / "info" / "track_test_info.txt"
+    layouts.write_lines(file, ["", *file.read_text().splitlines()])
+    again = vcm.load(root, Options()).protocols["infrared-to-visible"].query
+    assert again.paths.tolist() == whole.paths.tolist()
+    assert again.tracklet.tolist() == whole.tracklet.tolist()
 
 
 def test_lists_absent_images(tmp_path):
@@ -93,6 +104,7 @@ def test_real_tracks_have_the_published_counts():
     assert (len(long_query), len(long_gallery)) == (4584, 5099)
     assert sum(len(t.frames) for t in long_query) == 105979
     assert sum(len(t.frames) for t in long_gallery) == 118137
+    assert {t.identity for t in train}.isdisjoint(t.identity for t in test)
     frames = Counter(track.modality for track, _ in vcm.draw_frames(train))
     assert frames == {VISIBLE: 16380, INFRARED: 12873}
     for modality in (VISIBLE, INFRARED):

@@ -10,6 +10,7 @@ import pytest
 
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.state import TrainState
+from ckda_jax.structs import InputError
 from tests import runs
 
 
@@ -99,6 +100,24 @@ def test_what_a_kill_left_unfinished_is_taken_away(tmp_path):
     again.save_stage(1, VARIABLES, MEMORY)
     again.close()
     assert not unfinished.exists()
+
+
+def test_what_does_not_fit_or_is_damaged_is_one_line(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_stage(0, VARIABLES, MEMORY)
+    checkpoints.save_step(Position(0, 1), state(), {})
+    named = rf"^{tmp_path}: a checkpoint cannot be restored \(.*--workdir$"
+    wide = {"params": {"kernel": jnp.zeros((2, 4))}}
+    with pytest.raises(InputError, match=named):
+        checkpoints.restore_stage(0, variables=wide, memory=MEMORY)
+    with pytest.raises(InputError, match=named):
+        checkpoints.restore_step(Position(0, 1), state().replace(batch_stats=wide))
+    for path in (tmp_path / "stages" / "0").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    with pytest.raises(InputError, match=named):
+        checkpoints.restore_as_saved(0)
+    checkpoints.close()
 
 
 @pytest.mark.parametrize("kind", ["stage", "step"])

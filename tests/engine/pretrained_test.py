@@ -65,7 +65,8 @@ def test_loads_a_whole_checkpoint_of_the_released_code(tmp_path, variables):
 
 def test_a_misfit_names_the_file(tmp_path, variables, backbone):
     spec = write(tmp_path / "vit.npz", {**backbone, "stranger": np.zeros(1)})
-    with pytest.raises(InputError, match=r"vit\.npz: the weights do not fit.*stranger"):
+    misfit = r"vit\.npz: the weights do not fit.*stranger.*config\.init\.allow_missing"
+    with pytest.raises(InputError, match=misfit):
         pretrained.load_backbone(spec, variables, grid=GRID)
     pretrained.load_backbone(spec, variables, grid=GRID, allow_extra="stranger")
 
@@ -76,6 +77,16 @@ def test_a_damaged_file_is_one_line(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="cannot be read") as caught:
         pretrained.read_arrays(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_a_type_that_numpy_lacks_are_one_line(tmp_path):
+    entry = {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}
+    header = json.dumps({"x": entry}).encode()
+    path = tmp_path / "vit.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\x38\x38")
+    with pytest.raises(InputError, match=r"vit\.safetensors: .*float32") as caught:
+        pretrained.read_arrays(path)
     assert "\n" not in str(caught.value)
 
 

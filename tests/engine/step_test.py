@@ -90,7 +90,7 @@ def test_step_is_augmentation_both_models_the_loss_and_adamw(x64):
 
 
 @pytest.mark.slow
-def test_jit_mesh_and_pmap_agree(x64):
+def test_a_mesh_sharing_a_batch_and_pmap_repeating_it_compute_what_jit_does(x64):
     # In float64: between device counts sums are taken in another order, and Adam makes
     # full steps of gradients that are zero but for rounding.
     learns = in_float64()

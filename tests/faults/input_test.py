@@ -104,8 +104,8 @@ def test_a_synthetic_world_drawn_in_vain_is_taken_away(refused, tmp_path):
     ("folder", "said"),
     [
         ("/proc/nowhere/run", "--workdir /proc/nowhere/run cannot be written ("),
-        (f"{__file__}/run", f"{__file__} is a file; give a directory"),
-        (__file__, f"{__file__} is a file; give a directory"),
+        (f"{__file__}/run", f"{__file__} is a file; give another directory"),
+        (__file__, f"{__file__} is a file; give another directory"),
     ],
 )
 def test_a_workdir_that_cannot_be(world, capsys, folder, said):
@@ -201,6 +201,20 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def damage(path: Path) -> None:
+    """Save as PNG, under the same name, and overwrite a little of the middle."""
+    with Image.open(path) as image:
+        image.convert("RGB").save(path, format="PNG")
+    content, middle = path.read_bytes(), path.stat().st_size // 2
+    path.write_bytes(content[:middle] + bytes(24) + content[middle + 24 :])
+
+
+def folder(path: Path) -> None:
+    """Put a folder of that name in its place."""
+    path.unlink()
+    path.mkdir()
+
+
 def empty(path: Path) -> None:
     """Keep nothing."""
     path.write_bytes(b"")
@@ -227,6 +241,8 @@ def sixteen_bit(path: Path) -> None:
     [
         (corrupt, "not an image that Pillow can read"),
         (truncate, "cannot be decoded ("),
+        (damage, "cannot be decoded ("),
+        (folder, "cannot be decoded (Is a directory)"),
         (empty, "the file is empty"),
         (tiny, "1x1 pixels can show nobody"),
         (cmyk, "mode CMYK is not 8-bit RGB, grey or palette; convert the file"),

@@ -105,6 +105,16 @@ def test_page_says_what_the_run_was(text):
     assert set(TERMS) <= set(words)
 
 
+def test_page_says_why_there_is_no_average(text, tmp_path):
+    run = results()
+    average = run["summary"]["mAP"]["seen_average"]
+    run["summary"]["mAP"]["seen_average"] = [*average[:-1], None]
+    write_json(tmp_path / "results.json", run)
+    page = Page(html.write_report(tmp_path).read_text(encoding="utf-8"))
+    assert any("that names them in config.eval_only" in word for word in page.texts)
+    assert "There is no average" not in text
+
+
 def test_without_images_no_pixel_is_embedded(workdir):
     text = html.write_report(workdir, images=False).read_text(encoding="utf-8")
     html.write_report(workdir)

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from ckda_jax.reporting.progress import Pace, Progress, duration
+from ckda_jax.reporting.progress import Pace, Progress, Tally, duration
 
 
 class Clock:
@@ -128,6 +128,20 @@ def test_lap_without_a_step_is_none():
 def test_unequal_stages_are_refused():
     with pytest.raises(ValueError, match="1 names for 2 stages"):
         Progress(["a"], [1, 2], images_per_step=1)
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.1, 5), (0.014, 4), (0.001, 0)])
+def test_a_tally_tells_every_fifth_of_what_takes_a_while(seconds, lines):
+    clock, out = Clock(), io.StringIO()
+    tally = Tally("pictures drawn", Console(file=out), clock=clock)
+    for done in range(1001):
+        tally(done, 1000)
+        clock.now += seconds
+    told = out.getvalue().splitlines()
+    assert len(told) == lines
+    expected = [f"pictures drawn: {done} of 1,000" for done in (200, 400, 600, 800)]
+    expected = [*expected, "pictures drawn: 1,000 of 1,000"]
+    assert told == expected[5 - lines :]
 
 
 @pytest.mark.parametrize(

@@ -29,27 +29,31 @@ def small():
     }
 
 
-def test_markdown_is_exact():
-    assert tables.markdown(small()) == "\n".join(
-        [
-            "|  | regdb | sysu | seen average |",
-            "| --- | ---: | ---: | ---: |",
-            "| start | (10.0 / 50.0) | (12.0 / 50.0) | – |",
-            "| after stage 1 (regdb) | 60.0 / 50.0 | (20.0 / 50.0) | 60.0 / – |",
-            "| after stage 2 (sysu) | 50.0 / 50.0 | 40.0 / 50.0 | 45.0 / – |",
-            "",
-            "mAP / rank-1 in percent; in brackets: not trained on yet",
-            "",
-            "|  | regdb | sysu | seen average | forgetting |",
-            "| --- | ---: | ---: | ---: | ---: |",
-            "| start | (25.0) | (25.0) | – | – |",
-            "| after stage 1 (regdb) | 25.0 | (25.0) | – | – |",
-            "| after stage 2 (sysu) | 25.0 | 25.0 | – | 10.0 / – |",
-            "",
-            "mINP, and forgetting (mAP / rank-1), in percent; backward transfer: "
-            "mAP −10.0, rank-1 –, mINP –; forward transfer: mAP +8.0, rank-1 –, mINP –",
-            "",
-        ]
+def cells(table):
+    """Write out the cells of a table, row by row."""
+    return [[str(cell) for cell in row] for row in table.rows]
+
+
+def test_tables_are_exact():
+    scores, memory = tables.result_tables(small())
+    assert scores.header == ("", "regdb", "sysu", "seen average")
+    assert cells(scores) == [
+        ["start", "(10.0 / 50.0)", "(12.0 / 50.0)", "–"],
+        ["after stage 1 (regdb)", "60.0 / 50.0", "(20.0 / 50.0)", "60.0 / –"],
+        ["after stage 2 (sysu)", "50.0 / 50.0", "40.0 / 50.0", "45.0 / –"],
+    ]
+    assert scores.title == "mAP / rank-1 in percent"
+    assert scores.caption == "in brackets: not trained on yet"
+    assert memory.header == ("", "regdb", "sysu", "seen average", "forgetting")
+    assert cells(memory) == [
+        ["start", "(25.0)", "(25.0)", "–", "–"],
+        ["after stage 1 (regdb)", "25.0", "(25.0)", "–", "–"],
+        ["after stage 2 (sysu)", "25.0", "25.0", "–", "10.0 / –"],
+    ]
+    assert memory.title == "mINP, and forgetting (mAP / rank-1), in percent"
+    assert memory.caption == (
+        "backward transfer: mAP −10.0, rank-1 –, mINP –; "
+        "forward transfer: mAP +8.0, rank-1 –, mINP –"
     )
 
 
@@ -117,11 +121,11 @@ def test_joint_run_has_no_forgetting_and_no_start_row():
 
 
 def test_nothing_gives_empty_tables():
-    assert "seen average" in tables.markdown({})
+    assert [cells(table) for table in tables.result_tables({})] == [[], []]
     assert "preset" in tables.markdown_seeds([])
     tables.print_results({}, Console(file=io.StringIO()))
 
 
 def test_fake_run_fills_every_cell_that_can_be():
-    text = tables.markdown(results())
-    assert text.count("–") == 4
+    found = [cells(table) for table in tables.result_tables(results())]
+    assert str(found).count("–") == 4
