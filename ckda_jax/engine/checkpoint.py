@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,8 @@ class Checkpoints:
             InputError: with the first line of what Orbax says.
         """
         try:
-            yield
+            with _without_aftermath():
+                yield
         except Exception as error:
             # Orbax and TensorStore raise nearly everything, page-long at times.
             cause = str(error).strip().partition("\n")[0][:LONGEST_CAUSE]
@@ -139,10 +140,9 @@ class Checkpoints:
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
         """Raise what a file system refuses as an OSError that names the folder."""
-        before = sys.unraisablehook
-        sys.unraisablehook = _without_aftermath(before)
         try:
-            yield
+            with _without_aftermath():
+                yield
         # TensorStore raises ValueError for what the file system refuses.
         except (OSError, ValueError) as error:
             cause = " ".join(str(error).split())
@@ -150,18 +150,21 @@ class Checkpoints:
                 f"{self._folder}: cannot be written ({cause}); make room or give "
                 "another --workdir, then run the same command again"
             ) from error
-        # Not after an error, whose aftermath comes at any time.
-        sys.unraisablehook = before
 
 
-def _without_aftermath(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Keep quiet about writes that go on after one failed and their loop is closed."""
+@contextlib.contextmanager
+def _without_aftermath() -> Iterator[None]:
+    """Keep quiet about what goes on after an error when its event loop is closed."""
+    before = sys.unraisablehook
 
     def quiet(unraisable: Any) -> None:
         if "Event loop is closed" not in str(unraisable.exc_value):
-            hook(unraisable)
+            before(unraisable)
 
-    return quiet
+    sys.unraisablehook = quiet
+    yield
+    # Not after an error, whose aftermath comes at any time.
+    sys.unraisablehook = before
 
 
 def _manager(
