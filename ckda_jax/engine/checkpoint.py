@@ -21,6 +21,9 @@ STEPS_PER_STAGE = 10_000_000
 LONGEST_CAUSE = 300
 """Characters of another library's error that are passed on."""
 
+AFTERMATH = ("Event loop is closed", "Encountered error while reading array index")
+"""How the errors begin that files still in work raise when another one failed."""
+
 UNFINISHED = ".orbax-checkpoint-tmp"
 """In the name of what Orbax has not finished writing."""
 
@@ -127,7 +130,8 @@ class Checkpoints:
             InputError: with the first line of what Orbax says.
         """
         try:
-            yield
+            with _quiet_afterwards():
+                yield
         except Exception as error:
             # Orbax and TensorStore raise nearly everything, page-long at times.
             cause = str(error).strip().partition("\n")[0][:LONGEST_CAUSE]
@@ -139,10 +143,9 @@ class Checkpoints:
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
         """Raise what a file system refuses as an OSError that names the folder."""
-        before = sys.unraisablehook
-        sys.unraisablehook = _without_aftermath(before)
         try:
-            yield
+            with _quiet_afterwards():
+                yield
         # TensorStore raises ValueError for what the file system refuses.
         except (OSError, ValueError) as error:
             cause = " ".join(str(error).split())
@@ -150,15 +153,22 @@ class Checkpoints:
                 f"{self._folder}: cannot be written ({cause}); make room or give "
                 "another --workdir, then run the same command again"
             ) from error
-        # Not after an error, whose aftermath comes at any time.
-        sys.unraisablehook = before
+
+
+@contextlib.contextmanager
+def _quiet_afterwards() -> Iterator[None]:
+    """Keep quiet about the aftermath of an error, which comes at any time."""
+    before = sys.unraisablehook
+    sys.unraisablehook = _without_aftermath(before)
+    yield
+    sys.unraisablehook = before
 
 
 def _without_aftermath(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Keep quiet about writes that go on after one failed and their loop is closed."""
+    """Keep quiet about files still in work when one failed and their loop is closed."""
 
     def quiet(unraisable: Any) -> None:
-        if "Event loop is closed" not in str(unraisable.exc_value):
+        if not str(unraisable.exc_value).startswith(AFTERMATH):
             hook(unraisable)
 
     return quiet
