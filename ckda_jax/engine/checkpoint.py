@@ -21,6 +21,9 @@ STEPS_PER_STAGE = 10_000_000
 LONGEST_CAUSE = 300
 """Characters of another library's error that are passed on."""
 
+AFTERMATH = ("Event loop is closed", "Encountered error while reading array index")
+"""How the errors begin that files still in work raise when another one failed."""
+
 UNFINISHED = ".orbax-checkpoint-tmp"
 """In the name of what Orbax has not finished writing."""
 
@@ -158,7 +161,7 @@ def _without_aftermath() -> Iterator[None]:
     before = sys.unraisablehook
 
     def quiet(unraisable: Any) -> None:
-        if "Event loop is closed" not in str(unraisable.exc_value):
+        if not str(unraisable.exc_value).startswith(AFTERMATH):
             before(unraisable)
 
     sys.unraisablehook = quiet
