@@ -71,14 +71,15 @@ def test_conv_stem_keeps_rows_in_order():
     )
     moved = jnp.abs(tokens - other).mean(axis=(0, 1, 3))
     # The statistics of the norms are the image's, so every token moves a little.
-    assert moved.argmax() == 5 and moved[5] > 3 * moved[:5].max()
+    assert moved.argmax() == 5 and moved[5] > 2 * moved[:5].max()
 
 
 def test_conv_stem_normalises_groups_of_channels_over_the_whole_image():
     module, variables = start("conv", width=192)
     x = IMAGES.reshape(-1, *IMAGES.shape[2:]).astype(np.float64)
+    layers = jax.tree.map(np.asarray, variables["params"])
     for index in range(4):
-        conv, norm = (variables["params"][f"{n}{index}"] for n in ("conv", "norm"))
+        conv, norm = (layers[f"{name}{index}"] for name in ("conv", "norm"))
         x = np.asarray(
             jax.lax.conv_general_dilated(
                 jnp.asarray(x, jnp.float32),
@@ -88,16 +89,15 @@ def test_conv_stem_normalises_groups_of_channels_over_the_whole_image():
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
         )
-        x = (x + conv["bias"]).astype(np.float64)
+        x = x.astype(np.float64) + conv["bias"]
         groups = x.reshape(len(x), -1, 8, x.shape[-1] // 8)
         mean = groups.mean((1, 3), keepdims=True)
         spread = np.sqrt(groups.var((1, 3), keepdims=True) + 1e-5)
         x = ((groups - mean) / spread).reshape(x.shape)
-        x = x * np.asarray(norm["scale"]) + np.asarray(norm["bias"])
+        x = x * norm["scale"] + norm["bias"]
         x = np.asarray(jax.nn.gelu(jnp.asarray(x, jnp.float32)))
-    proj = variables["params"]["proj"]
-    expected = x.reshape(2, 3, 6, 192) @ np.asarray(proj["kernel"])[0, 0]
-    expected += np.asarray(proj["bias"])
+    proj = layers["proj"]
+    expected = x.reshape(2, 3, 6, 192) @ proj["kernel"][0, 0] + proj["bias"]
     tokens = tiny.apply(module, variables, jnp.asarray(IMAGES))
     chex.assert_trees_all_close(np.asarray(tokens), expected, rtol=1e-3, atol=1e-3)
 
