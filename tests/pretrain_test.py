@@ -89,9 +89,9 @@ def test_training_moves_every_part_of_the_backbone(finished):
     with np.load(finished / "backbone.npz") as file:
         assert file["grid"].tolist() == [2, 1]
         assert all(np.isfinite(file[name]).all() for name in file.files)
-        # Layer norms start at one and biases at zero.
-        for name in ("blocks/norm1/scale", "norm/scale", "patch_embed/conv0/bias"):
-            assert len(np.unique(file[f"backbone/{name}"])) > 2
+        starts = {"blocks/norm1/scale": 1, "norm/scale": 1, "patch_embed/conv0/bias": 0}
+        for name, start in starts.items():
+            assert (file[f"backbone/{name}"] != start).mean() > 0.5
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def test_a_finished_run_is_only_scored_again(finished, capsys):
         ({"train__epochs": 0}, "config.train.epochs=0"),
         ({"augment__infrared": True, "optim__lr": -1.0}, "config.optim.lr=-1.0"),
         ({"crowd__persons": 3}, "persons"),
-        ({"data__synthetic__identities": 2}, "identities = 2"),
+        ({"data__synthetic__identities": 2}, "config.data.synthetic.identities=2"),
     ],
 )
 def test_what_cannot_work_is_refused_and_nothing_written(
