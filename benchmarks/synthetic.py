@@ -3,7 +3,7 @@
     python benchmarks/synthetic.py
 
 `images_per_second` is drawn per core and second of processor time; `medium_world` is
-the default world as one process writes it to disk, on the clock. `leaks` are shares of
+the world of that size as one process writes it to disk, on the clock. `leaks` are shares of
 infrared training images whose nearest visible one (by mean-normalised raw pixels, by
 colour histogram, by file size) shows the same person: means over several worlds, to be
 held against `chance`.
@@ -38,8 +38,8 @@ def drawing_speed(size: tuple[int, int]) -> float:
     return 4 * len(labels) / (time.process_time() - start)
 
 
-def default_world() -> dict[str, float]:
-    """Write the world of the default size, files included."""
+def medium_world() -> dict[str, float]:
+    """Write the medium world, files included."""
     counts = []
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -97,7 +97,7 @@ def main() -> None:
         site: {k: round(float(np.mean([s[k] for s in all_])), 3) for k in all_[0]}
         for site, all_ in found.items()
     }
-    medium = default_world()
+    medium = medium_world()
     speeds = {f"{h}x{w}": round(drawing_speed((h, w))) for h, w in SIZES}
     report = {
         "images_per_second": speeds,

@@ -10,9 +10,9 @@ import numpy as np
 
 from ckda_jax import trees
 from ckda_jax.engine.checkpoint import Checkpoints
-from ckda_jax.engine.results import FILE as RESULTS
 from ckda_jax.engine.results import read as read_results
 from ckda_jax.engine.state import Snapshot
+from ckda_jax.files import RESULTS
 from ckda_jax.structs import InputError, Tree
 
 CHECKPOINTS = "checkpoints"

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ckda_jax.files import RESULTS, write_json
 from ckda_jax.files import RESULTS_FORMAT as FORMAT
 from ckda_jax.files import START as START
+from ckda_jax.files import write_json
 from ckda_jax.retrieval import lifelong
 from ckda_jax.structs import InputError
-
-FILE = RESULTS
 
 SUMMARISED = ("mAP", "rank1", "mINP")
 
