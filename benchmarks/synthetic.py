@@ -3,10 +3,10 @@
     python benchmarks/synthetic.py
 
 `images_per_second` is drawn per core and second of processor time; `medium_world` is
-the world of that size as one process writes it to disk, on the clock. `leaks` are shares of
-infrared training images whose nearest visible one (by mean-normalised raw pixels, by
-colour histogram, by file size) shows the same person: means over several worlds, to be
-held against `chance`.
+the world of that size as one process writes it to disk, on the clock. `leaks` are
+shares of infrared training images whose nearest visible one (by mean-normalised raw
+pixels, by colour histogram, by file size) shows the same person: means over several
+worlds, to be held against `chance`.
 """
 
 import json
