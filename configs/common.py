@@ -77,7 +77,7 @@ def get_config() -> ConfigDict:
     train.epochs = 50  # epochs of every stage
     train.steps = 0  # per epoch and dataset; 0: largest modality's images // rows + 1
     train.log_every = 20  # steps between lines of the log
-    train.gradients_every = 0  # steps between each term's gradient shares; 0: never
+    train.gradients_every = 0  # steps between gradient shares, one process; 0: never
     train.checkpoint_every = 500  # steps between checkpoints inside a stage
     train.keep_checkpoints = 2  # checkpoints inside a stage that are kept
 

@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.train.epochs = 1
     config.train.steps = 2
     config.train.log_every = 1
-    config.train.gradients_every = 2
+    config.train.gradients_every = 0  # one more program to compile
     config.train.checkpoint_every = 1
     config.eval.batch = 32
     config.report.queries = 2

@@ -136,7 +136,7 @@ def assemble(
             log_every=config.train.log_every,
             checkpoint_every=config.train.checkpoint_every,
             eval_every=config.eval_every,
-            gradients_every=config.train.gradients_every,
+            gradients_every=_gradients_every(config),
         ),
         evaluate_start=config.eval.before and lineage.first_index == 0,
         evaluate_unseen=config.eval.unseen,
@@ -200,6 +200,14 @@ def results(config: ConfigDict, run: Run, before: Origin | None) -> Results:
         content["evaluations"] = list(old["evaluations"])
     is_main = run.evaluator.embedder.cluster.is_main
     return Results.open(run.workdir / RESULTS, content, writes=is_main)
+
+
+def _gradients_every(config: ConfigDict) -> int:
+    """Return how often the shares of the gradient are measured: by one process alone.
+
+    The collectives of several processes fail in it on CPUs (Gloo resets connections).
+    """
+    return config.train.gradients_every if jax.process_count() == 1 else 0
 
 
 def _loads_weights(config: ConfigDict, lineage: Lineage) -> bool:

@@ -134,9 +134,11 @@ def train(
         desk.progress.begin(place, done)
         for batch in stream:
             done, rows = done + 1, cluster.put(batch, axis=1)
-            # Before the step, which consumes the state.
+            # Before the step, which consumes the state; and waited for, as two programs
+            # at once would mix up what processes send each other.
             measured = this.pauses.measures(done)
             shares = this.shares(state, frozen, rows) if measured else {}
+            jax.block_until_ready(shares)
             state, metrics = this.step(state, frozen, rows)
             log(this, desk, stage, done, metrics | shares)
             turn_aside(this, desk, stage, done, state, frozen, stream)

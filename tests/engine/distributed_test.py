@@ -114,9 +114,8 @@ def test_two_processes_compute_what_one_does(finished, world, tmp_path):
     assert [line[:3] for line in told] == ["[0]", "[0]"]
     left, right = runs.metrics(folder), runs.metrics(finished)
     assert len(left) == len(right) == 8
-    for row in (left[3], left[7]):
-        shares = [row[name] for name in row if name.startswith("gradient_share/")]
-        assert len(shares) == 6 and sum(shares) == pytest.approx(1, rel=1e-5)
+    # Not measured among processes, see `build.run`.
+    assert not [name for row in left for name in row if "gradient_share/" in name]
     for row, other in zip(left, right, strict=True):
         assert row["loss"] == pytest.approx(other["loss"], rel=2e-3)
     found = runs.scores(runs.results(folder)["evaluations"])
