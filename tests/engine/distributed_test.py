@@ -103,7 +103,8 @@ def test_two_processes_compute_what_one_does(finished, world, tmp_path):
     command = [*launch, *runs.command("train", words)]
     done = subprocess.run(
         command,
-        env=runs.environment(tmp_path / "cache"),
+        # Compiled in earnest: compiled quickly, its collectives abort at times.
+        env=runs.environment(tmp_path / "cache") | {"XLA_FLAGS": ""},
         cwd=runs.ROOT,
         text=True,
         capture_output=True,
