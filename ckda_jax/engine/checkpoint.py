@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import re
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,12 @@ STEPS_PER_STAGE = 10_000_000
 LONGEST_CAUSE = 300
 """Characters of another library's error that are passed on."""
 
-AFTERMATH = ("Event loop is closed", "Encountered error while reading array index")
+AFTERMATH = re.compile(
+    "Event loop is closed"
+    "|Encountered error while reading array index"
+    # A file whose turn had not come.
+    "|coroutine .* was never awaited"
+)
 """How the errors begin that files still in work raise when another one failed."""
 
 UNFINISHED = ".orbax-checkpoint-tmp"
@@ -161,11 +168,15 @@ def _without_aftermath() -> Iterator[None]:
     before = sys.unraisablehook
 
     def quiet(unraisable: Any) -> None:
-        if not str(unraisable.exc_value).startswith(AFTERMATH):
+        if not AFTERMATH.match(str(unraisable.exc_value)):
             before(unraisable)
 
     sys.unraisablehook = quiet
-    yield
+    try:
+        yield
+    except Exception:
+        warnings.filterwarnings("ignore", AFTERMATH.pattern, RuntimeWarning)
+        raise
     # Not after an error, whose aftermath comes at any time.
     sys.unraisablehook = before
 
