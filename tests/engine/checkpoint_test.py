@@ -1,8 +1,8 @@
 """Checkpoints: whole or not at all, and bit for bit."""
 
 import errno
-import sys
 import shutil
+import sys
 import time
 import warnings
 
