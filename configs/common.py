@@ -134,7 +134,10 @@ def get_config() -> ConfigDict:
     evaluation.before = True  # also score the starting weights, as stage 0
     evaluation.unseen = True  # also score datasets that are learned later
     evaluation.batch = 128  # images per evaluation batch
-    evaluation.seed = 0  # of randomly drawn galleries
+    evaluation.seed = 0  # of the first randomly drawn gallery; the next is one more
+    evaluation.protocols = ("lifelong",)  # NAME, DATASET/NAME or all, see docs
+    evaluation.galleries = "seeded"  # seeded | permutation: SYSU's published galleries
+    evaluation.permutations = ""  # SYSU's rand_perm_cam.mat; "": in its exp/
     config.report = report = ConfigDict()
     report.images = True  # False: identities and cameras instead of licensed images
     report.queries = 4  # queries shown per dataset

@@ -7,16 +7,20 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ckda_jax.data import catalog, decode, synthetic
-from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.dataset import EVERY, Dataset, Options
 from ckda_jax.data.pipeline import Loading, TrainingStream
+from ckda_jax.data.protocol import LIFELONG
 from ckda_jax.data.sampling import PairedSampler
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.engine.stage import Pace, Stage, plan
-from ckda_jax.retrieval.protocols import RULES
-from ckda_jax.structs import MODALITIES, InputError, concatenate_records
+from ckda_jax.retrieval.protocols import RULES, Rule
+from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_records
 
 WORLD = "world"
 """Folder of a run's synthetic world."""
+
+AT_ONCE = 64
+"""Queries whose galleries are looked at together; most often the first have answers."""
 
 Count = Callable[[int, int], None]
 """Is told how many are done, of how many."""
@@ -63,6 +67,18 @@ def check_names(config: ConfigDict) -> None:
             )
 
 
+def check_protocols(config: ConfigDict) -> None:
+    """Refuse protocols that are not there, and a run without the lifelong table's."""
+    names, words = [*config.stages, *config.eval_only], config.eval.protocols
+    catalog.check_protocols("config.eval.protocols", words, names)
+    for name in names:
+        if not {LIFELONG, EVERY} & {*catalog.asked_of(name, words)}:
+            raise InputError(
+                f"config.eval.protocols={words} leaves out {name}/{LIFELONG}, of which "
+                "averages and forgetting are computed; add lifelong"
+            )
+
+
 def check_new(config: ConfigDict, lineage: Lineage) -> None:
     """Refuse to learn a dataset again that the extended run has learned."""
     again = [name for name in config.stages if name in lineage.learned]
@@ -95,28 +111,40 @@ def datasets(
 def require_scores(dataset: Dataset) -> None:
     """Refuse a protocol whose scoring rule leaves no query anything to find."""
     for protocol in dataset.protocols.values():
-        query, gallery = protocol.query, protocol.gallery
-        removed = RULES[protocol.rule].removal(
-            query.identity, query.camera, gallery.identity, gallery.camera
+        query, gallery = map(protocol.items, (protocol.query, protocol.gallery))
+        for trial in protocol.each_trial():
+            searched, offered = query.take(trial.query), gallery.take(trial.gallery)
+            if not _finds_any(RULES[protocol.rule], searched, offered):
+                raise InputError(
+                    f"{dataset.name}, protocol {protocol.name}: its rule takes every "
+                    "image of a query's identity out of the gallery, nothing can be "
+                    f"found; complete the test images or lists in {dataset.root}"
+                )
+
+
+def _finds_any(rule: Rule, query: Records, gallery: Records) -> bool:
+    """Tell whether a query has a right image that the rule leaves in the gallery."""
+    for start in range(0, len(query), AT_ONCE):
+        some = query.take(np.arange(start, min(start + AT_ONCE, len(query))))
+        removed = rule.removal(
+            some.identity, some.camera, gallery.identity, gallery.camera
         )
-        same = query.identity[:, None] == gallery.identity
-        if not np.any(same & ~removed):
-            raise InputError(
-                f"{dataset.name}, protocol {protocol.name}: its rule takes every image "
-                "of a query's identity out of the gallery, nothing can be found; "
-                f"complete the test images or lists in {dataset.root}"
-            )
+        if np.any((some.identity[:, None] == gallery.identity) & ~removed):
+            return True
+    return False
 
 
 def _dataset(config: ConfigDict, name: str, root: str) -> Dataset:
-    return catalog.load(
-        name,
-        root,
+    options = Options(
         trial=config.data.trial,
         seed=config.eval.seed,
         max_identities=config.data.max_identities,
         resample=config.data.resample,
+        protocols=catalog.asked_of(name, config.eval.protocols),
+        galleries=config.eval.galleries,
+        permutations=config.eval.permutations,
     )
+    return catalog.load(name, root, options)
 
 
 def stages(

@@ -64,6 +64,7 @@ def draft(
     """
     limits.check_limits(config)
     data.check_names(config)
+    data.check_protocols(config)
     data.check_new(config, lineage)
     rows = config.train.identities * config.train.images
     cluster.check_rows(rows, "a batch (config.train.identities x config.train.images)")

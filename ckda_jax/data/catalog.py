@@ -1,13 +1,12 @@
-"""The catalog: every dataset by name."""
+"""The catalog: every dataset by name, and every protocol by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ckda_jax.data import llcm, regdb, sysu, vcm
+from ckda_jax.data.dataset import EVERY, require_answers, require_strangers
 from ckda_jax.data.dataset import Dataset as Dataset
 from ckda_jax.data.dataset import Options as Options
-from ckda_jax.data.dataset import Protocol as Protocol
-from ckda_jax.data.dataset import require_answers, require_strangers
 from ckda_jax.structs import InputError
 
 DATASETS: dict[str, Callable[[str | Path, Options], Dataset]] = {
@@ -17,25 +16,24 @@ DATASETS: dict[str, Callable[[str | Path, Options], Dataset]] = {
     "vcm": vcm.load,
 }
 
+DEFAULTS = Options()
 
-def load(
-    name: str,
-    root: str | Path,
-    *,
-    trial: int = 1,
-    seed: int = 0,
-    max_identities: int = 0,
-    resample: str = "direct",
-) -> Dataset:
+PROTOCOLS: dict[str, tuple[str, ...]] = {
+    "regdb": tuple(regdb.PROTOCOLS),
+    "sysu": tuple(sysu.PROTOCOLS),
+    "llcm": tuple(llcm.PROTOCOLS),
+    "vcm": tuple(vcm.PROTOCOLS),
+}
+"""The names of each dataset's protocols, the one of the lifelong table first."""
+
+
+def load(name: str, root: str | Path, options: Options = DEFAULTS) -> Dataset:
     """Load a dataset's tables of images; no image is opened.
 
     Args:
         name: key of `DATASETS`.
         root: the dataset's folder.
-        trial: RegDB's split, 1 to 10; the other datasets have one split.
-        seed: of the galleries that are drawn.
-        max_identities: training identities kept, the first in label order; 0: all.
-        resample: `direct` or `reference`, which sets the names of the resize chains.
+        options: what is asked of it.
 
     Returns:
         The dataset; its training identities have both modalities and are in none of
@@ -48,9 +46,6 @@ def load(
     """
     if name not in DATASETS:
         raise InputError(f"no dataset {name!r}; choose one of {', '.join(DATASETS)}")
-    options = Options(
-        trial=trial, seed=seed, max_identities=max_identities, resample=resample
-    )
     try:
         dataset = DATASETS[name](root, options)
     except OSError as error:
@@ -60,3 +55,38 @@ def load(
     require_answers(dataset)
     require_strangers(dataset)
     return dataset
+
+
+def asked_of(dataset: str, words: Iterable[str]) -> tuple[str, ...]:
+    """Return the protocols that words ask of a dataset, see `check_protocols`.
+
+    >>> asked_of("sysu", ["lifelong", "sysu/all-multi", "llcm/all"])
+    ('lifelong', 'all-multi')
+    """
+    split = [word.rpartition("/") for word in words]
+    return tuple(name for own, _, name in split if own in ("", dataset))
+
+
+def check_protocols(option: str, words: Iterable[str], datasets: Sequence[str]) -> None:
+    """Refuse words that ask for no protocol of the datasets.
+
+    Args:
+        option: what the words were given to, for the message.
+        words: `NAME`, of every dataset that has it, or `DATASET/NAME`; a NAME may be
+            `all`.
+        datasets: names of the datasets at hand.
+
+    Raises:
+        InputError: naming the word and all there is.
+    """
+    known = [f"{name}/{own}" for name in datasets for own in PROTOCOLS[name]]
+    for word in words:
+        dataset, _, name = word.rpartition("/")
+        if not any(
+            dataset in ("", own.split("/")[0]) and name in (EVERY, own.split("/")[1])
+            for own in known
+        ):
+            raise InputError(
+                f"{option} {word!r}: no such protocol here; there are all, "
+                f"{', '.join(known)}"
+            )

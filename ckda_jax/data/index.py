@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ckda_jax.data.dataset import Row
+from ckda_jax.data.row import Row
 from ckda_jax.structs import InputError
 
 

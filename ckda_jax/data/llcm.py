@@ -3,20 +3,15 @@
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from ckda_jax.data.dataset import (
-    Dataset,
-    Options,
-    Protocol,
-    Row,
-    as_records,
-    keep_identities,
-    require_pairs,
-)
+from ckda_jax.data.dataset import Dataset, Options, keep_identities, require_pairs
 from ckda_jax.data.index import Labelled, label_order, require_lines, split_label
 from ckda_jax.data.layout import Layout, open_root, require_images
+from ckda_jax.data.protocol import LIFELONG, Protocol, of_trials
+from ckda_jax.data.row import Row, as_records
 from ckda_jax.structs import INFRARED, VISIBLE
 
 FOLDERS = {VISIBLE: "vis", INFRARED: "nir"}
@@ -35,6 +30,32 @@ LAYOUT = Layout(
         "idx/test_nir.txt",
     ),
 )
+
+
+class Search(NamedTuple):
+    """A protocol: whose galleries are drawn, in which modality, how often, and how.
+
+    Attributes:
+        drawn: modality of the drawn images, one of each identity and camera.
+        trials: draws, whose scores are averaged.
+        rule: name of the scoring rule.
+        swapped: whether the drawn images are the queries and all others the gallery.
+    """
+
+    drawn: int
+    trials: int = 10
+    rule: str = "llcm"
+    swapped: bool = False
+
+
+PROTOCOLS = {
+    LIFELONG: Search(VISIBLE, trials=1, rule="standard"),
+    "infrared-to-visible": Search(VISIBLE),
+    "visible-to-infrared": Search(INFRARED),
+    "visible-to-infrared-released": Search(INFRARED, swapped=True),
+}
+"""The paper's two directions (Zhang and Wang 2023), and what the released test code
+computes for the second: it draws the infrared gallery, then swaps the two roles."""
 
 
 def read_index(root: Path, split: str, modality: int) -> list[Labelled]:
@@ -73,11 +94,11 @@ def draw_gallery(rows: Iterable[Row], seed: int) -> list[Row]:
 
 
 def load(root: str | Path, options: Options) -> Dataset:
-    """Load LLCM's training images and its infrared-to-visible protocol.
+    """Load LLCM's training images and the protocols asked for.
 
     Label order is the order of the training lists; the released CKDA code keeps the
-    first 500 identities of it. Scored as in the lifelong table, by the standard rule;
-    camera and identity come from the file names.
+    first 500 identities of it. The lifelong table scores by the standard rule. Camera
+    and identity come from the file names.
 
     Raises:
         InputError: a wrong or incomplete root, an unusable index file, absent images,
@@ -92,17 +113,28 @@ def load(root: str | Path, options: Options) -> Dataset:
     require_images(folder, LAYOUT, (row.path for rows in tables for row in rows))
     records = as_records(folder, [*tables[0], *tables[1]])
     require_pairs("LLCM", records)
-    protocol = Protocol(
-        name="infrared-to-visible",
-        query=as_records(folder, tables[3]),
-        gallery=as_records(folder, draw_gallery(tables[2], options.seed)),
-        rule="standard",
-    )
+    tested = {VISIBLE: tables[2], INFRARED: tables[3]}
     return Dataset(
         name="llcm",
         root=folder,
         train=keep_identities(records, options.max_identities, order),
-        protocols={protocol.name: protocol},
+        protocols={
+            name: _protocol(folder, name, tested, options.seed)
+            for name in options.chosen(PROTOCOLS)
+        },
         resize_train="lanczos",
         resize_test="lanczos",
     )
+
+
+def _protocol(
+    root: Path, name: str, tested: Mapping[int, Sequence[Row]], seed: int
+) -> Protocol:
+    """Draw the trials of a protocol, the first with the seed, and so on."""
+    search = PROTOCOLS[name]
+    others = tested[INFRARED if search.drawn == VISIBLE else VISIBLE]
+    trials = []
+    for trial in range(search.trials):
+        drawn = draw_gallery(tested[search.drawn], seed + trial)
+        trials.append((drawn, others) if search.swapped else (others, drawn))
+    return of_trials(name, root, search.rule, trials)

@@ -3,21 +3,25 @@
 import re
 from pathlib import Path
 
-from ckda_jax.data.dataset import (
-    Dataset,
-    Options,
-    Protocol,
-    Row,
-    as_records,
-    keep_identities,
-    require_pairs,
-)
+from ckda_jax.data.dataset import Dataset, Options, keep_identities, require_pairs
 from ckda_jax.data.index import Labelled, label_order, require_lines, split_label
 from ckda_jax.data.layout import Layout, open_root, require_images
+from ckda_jax.data.protocol import LIFELONG, of_trials
+from ckda_jax.data.row import Row, as_records
 from ckda_jax.structs import INFRARED, VISIBLE
 
 FOLDERS = {VISIBLE: "Visible", INFRARED: "Thermal"}
 CAMERAS = {VISIBLE: 1, INFRARED: 2}  # a rig of two; the files name neither
+PROTOCOLS = {
+    LIFELONG: VISIBLE,
+    "visible-to-infrared": VISIBLE,
+    "infrared-to-visible": INFRARED,
+}
+"""The modality of each protocol's queries; the other one is its gallery.
+
+The first two are the same. Of the ten trials each is a split of its own, to train on
+and to test with, so a run knows one, `data.trial`.
+"""
 
 
 def index_name(split: str, modality: int, trial: int) -> str:
@@ -62,7 +66,7 @@ def layout(trial: int) -> Layout:
 
 
 def load(root: str | Path, options: Options) -> Dataset:
-    """Load RegDB's training images and its visible-to-infrared protocol of a trial.
+    """Load RegDB's training images and the protocols asked for, of one trial.
 
     Label order is the order of the training lists. The lifelong table of the released
     code trains and tests on trial 1.
@@ -81,17 +85,17 @@ def load(root: str | Path, options: Options) -> Dataset:
     require_images(folder, expected, (row.path for rows in tables for row in rows))
     records = as_records(folder, [*tables[0], *tables[1]])
     require_pairs("RegDB", records)
-    protocol = Protocol(
-        name="visible-to-infrared",
-        query=as_records(folder, tables[2]),
-        gallery=as_records(folder, tables[3]),
-        rule="standard",
-    )
+    tested = dict(zip(FOLDERS, tables[2:], strict=True))
+    protocols = {}
+    for name in options.chosen(PROTOCOLS):
+        query = PROTOCOLS[name]
+        sides = tested[query], tested[INFRARED if query == VISIBLE else VISIBLE]
+        protocols[name] = of_trials(name, folder, "standard", [sides])
     return Dataset(
         name="regdb",
         root=folder,
         train=keep_identities(records, options.max_identities, order),
-        protocols={protocol.name: protocol},
+        protocols=protocols,
         resize_train=options.chain("regdb"),
         resize_test="lanczos",
     )

@@ -3,18 +3,14 @@
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from ckda_jax.data.dataset import (
-    Dataset,
-    Options,
-    Protocol,
-    Row,
-    as_records,
-    keep_identities,
-    require_pairs,
-)
+from ckda_jax.data.dataset import Dataset, Options, keep_identities, require_pairs
 from ckda_jax.data.index import read_lines
 from ckda_jax.data.layout import Layout, list_images, name_some, open_root
+from ckda_jax.data.permutations import Permutations
+from ckda_jax.data.protocol import LIFELONG, Protocol, of_trials
+from ckda_jax.data.row import Row, as_records
 from ckda_jax.structs import INFRARED, VISIBLE, InputError
 
 CAMERAS = {VISIBLE: (1, 2, 4, 5), INFRARED: (3, 6)}
@@ -28,6 +24,33 @@ LAYOUT = Layout(
         *(f"exp/{split}_id.txt" for split in SPLITS),
     ),
 )
+
+PERMUTATIONS = "exp/rand_perm_cam.mat"
+
+
+class Search(NamedTuple):
+    """A protocol: what its gallery, the visible test images, is drawn from.
+
+    Attributes:
+        cameras: that filmed it.
+        shots: images of each identity under each of them.
+        trials: draws, whose scores are averaged.
+    """
+
+    cameras: tuple[int, ...]
+    shots: int
+    trials: int = 10
+
+
+INDOOR = (1, 2)
+PROTOCOLS = {
+    LIFELONG: Search(CAMERAS[VISIBLE], 1, trials=1),
+    "all-single": Search(CAMERAS[VISIBLE], 1),
+    "all-multi": Search(CAMERAS[VISIBLE], 10),
+    "indoor-single": Search(INDOOR, 1),
+    "indoor-multi": Search(INDOOR, 10),
+}
+"""The four searches of the paper (Wu et al. 2017), each with every infrared query."""
 
 # The names of the images of an identity under a camera; no key where it was not filmed.
 Listing = Mapping[tuple[int, int], Sequence[str]]
@@ -84,23 +107,62 @@ def select(listing: Listing, identities: Sequence[int], modality: int) -> list[R
     ]
 
 
-def draw_gallery(listing: Listing, identities: Sequence[int], seed: int) -> list[Row]:
-    """Draw the single-shot gallery: an image for each identity and visible camera.
+def draw_gallery(
+    listing: Listing, identities: Iterable[int], search: Search, seed: int
+) -> list[Row]:
+    """Draw the gallery of a trial: some images for each identity and visible camera.
 
-    The draws behind most published numbers (AGW, Ye et al. 2021): Python's generator,
-    identities ascending, cameras 1, 2, 4, 5, a choice among the sorted file names.
+    The single-shot draws are those behind most published numbers (AGW, Ye et al. 2021):
+    Python's generator, identities ascending, cameras ascending, a choice among the
+    sorted file names. Multi-shot galleries are drawn by the same generator; published
+    code takes them from one that it does not seed.
     """
     rng = random.Random(seed)
-    return [
-        _row(camera, identity, rng.choice(listing[camera, identity]), VISIBLE)
-        for identity in sorted(identities)
-        for camera in CAMERAS[VISIBLE]
-        if (camera, identity) in listing
-    ]
+    rows = []
+    for identity in sorted(identities):
+        for camera in search.cameras:
+            names = listing.get((camera, identity), [])
+            if search.shots == 1 and names:
+                drawn = [rng.choice(names)]
+            else:
+                drawn = rng.sample(names, min(search.shots, len(names)))
+            rows += [_row(camera, identity, name, VISIBLE) for name in drawn]
+    return rows
+
+
+def permuted_gallery(
+    listing: Listing,
+    identities: Iterable[int],
+    search: Search,
+    permutations: Permutations,
+    trial: int,
+) -> list[Row]:
+    """Take the gallery of a 0-based trial as the authors of the dataset publish it.
+
+    The first images of each identity and camera, once the permutation of the trial has
+    put the sorted file names in order.
+
+    Raises:
+        InputError: a permutation of another number of images than there are.
+    """
+    rows = []
+    for identity in sorted(identities):
+        for camera in search.cameras:
+            names = listing.get((camera, identity), [])
+            order = permutations.order(camera, identity, trial)
+            if len(order) != len(names):
+                raise InputError(
+                    f"{permutations.file} orders {len(order)} images of identity"
+                    f" {identity} under camera {camera}, but there are {len(names)};"
+                    " restore the images or the file"
+                )
+            taken = [names[place] for place in order[: search.shots]]
+            rows += [_row(camera, identity, name, VISIBLE) for name in taken]
+    return rows
 
 
 def load(root: str | Path, options: Options) -> Dataset:
-    """Load SYSU-MM01's training images and its single-shot all-search protocol.
+    """Load SYSU-MM01's training images and the protocols asked for.
 
     Training and validation identities are trained on together, as is usual. Label order
     is ascending identity.
@@ -116,20 +178,41 @@ def load(root: str | Path, options: Options) -> Dataset:
     rows = [*select(listing, learned, VISIBLE), *select(listing, learned, INFRARED)]
     records = as_records(folder, rows)
     require_pairs("SYSU-MM01", records)
-    protocol = Protocol(
-        name="all-search",
-        query=as_records(folder, select(listing, test, INFRARED)),
-        gallery=as_records(folder, draw_gallery(listing, test, options.seed)),
-        rule="sysu",
-    )
     return Dataset(
         name="sysu",
         root=folder,
         train=keep_identities(records, options.max_identities),
-        protocols={protocol.name: protocol},
+        protocols={
+            name: _protocol(folder, name, listing, test, options)
+            for name in options.chosen(PROTOCOLS)
+        },
         resize_train="lanczos",
         resize_test="lanczos",
     )
+
+
+def _protocol(
+    root: Path,
+    name: str,
+    listing: Listing,
+    identities: Sequence[int],
+    options: Options,
+) -> Protocol:
+    """Draw the galleries of a protocol; the lifelong one is always drawn by seed."""
+    search = PROTOCOLS[name]
+    query = select(listing, identities, INFRARED)
+    if options.galleries == "seeded" or name == LIFELONG:
+        galleries = [
+            draw_gallery(listing, identities, search, options.seed + trial)
+            for trial in range(search.trials)
+        ]
+    else:
+        order = Permutations(Path(options.permutations or root / PERMUTATIONS))
+        galleries = [
+            permuted_gallery(listing, identities, search, order, trial)
+            for trial in range(search.trials)
+        ]
+    return of_trials(name, root, "sysu", [(query, gallery) for gallery in galleries])
 
 
 def _row(camera: int, identity: int, name: str, modality: int) -> Row:

@@ -3,21 +3,17 @@
 import itertools
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ckda_jax.data.dataset import (
-    Dataset,
-    Options,
-    Protocol,
-    Row,
-    as_records,
-    keep_identities,
-    require_pairs,
-)
+import numpy as np
+
+from ckda_jax.data.dataset import Dataset, Options, keep_identities, require_pairs
 from ckda_jax.data.index import Line, require_lines
 from ckda_jax.data.layout import Layout, open_root, require_images
+from ckda_jax.data.protocol import LIFELONG, Protocol
+from ckda_jax.data.row import Row, as_records
 from ckda_jax.structs import INFRARED, VISIBLE
 
 MODALITY = {1: INFRARED, 2: VISIBLE}  # as the track files number it
@@ -40,6 +36,30 @@ LAYOUT = Layout(
         "info/query_IDX.txt",
     ),
 )
+
+
+class Search(NamedTuple):
+    """A protocol: tracklets of one modality, searched for among those of the other.
+
+    Attributes:
+        query: modality of the tracklets searched for.
+        frames: of each tracklet that are embedded.
+        rule: name of the scoring rule.
+    """
+
+    query: int
+    frames: int = 6
+    rule: str = "vcm"
+
+
+PROTOCOLS = {
+    LIFELONG: Search(INFRARED, 1, "standard"),
+    "infrared-to-visible": Search(INFRARED),
+    "visible-to-infrared": Search(VISIBLE),
+    "infrared-to-visible-first-frame": Search(INFRARED, 1),
+    "visible-to-infrared-first-frame": Search(VISIBLE, 1),
+}
+"""Both directions of the paper (Lin et al. 2022), with six frames and with one."""
 
 
 class Track(NamedTuple):
@@ -127,9 +147,18 @@ def draw_frames(tracks: Sequence[Track]) -> list[tuple[Track, int]]:
     ]
 
 
-def first_frames(tracks: Sequence[Track]) -> list[tuple[Track, int]]:
-    """Take the first frame of each tracklet, by its position in the name list."""
-    return [(track, track.frames[0]) for track in tracks]
+def spread_frames(tracks: Sequence[Track], count: int) -> list[tuple[Track, int]]:
+    """Take frames of each tracklet, spread over it, by their places in the name list.
+
+    Every `ceil(n / count)`-th of the n frames, from the first; the last one again where
+    these are too few (Lin et al. 2022).
+    """
+    chosen = []
+    for track in tracks:
+        step = -(-len(track.frames) // count)
+        places = np.minimum(step * np.arange(count), len(track.frames) - 1)
+        chosen += [(track, track.frames[place]) for place in places.tolist()]
+    return chosen
 
 
 def find_frames(
@@ -168,11 +197,11 @@ def find_frames(
 
 
 def load(root: str | Path, options: Options) -> Dataset:
-    """Load HITSZ-VCM image by image: training frames, infrared-to-visible protocol.
+    """Load HITSZ-VCM image by image: training frames and the protocols asked for.
 
-    As in the lifelong table of the released code, three frames of each tracklet are
-    trained on and each test tracklet is its first frame, among tracklets of at least
-    twelve frames. Label order is ascending identity.
+    As in the released code, three frames of each tracklet are trained on, among
+    tracklets of at least twelve frames; in the lifelong table each test tracklet is its
+    first frame. Label order is ascending identity.
 
     Raises:
         InputError: a wrong or incomplete root, an unusable index file, absent images,
@@ -181,26 +210,50 @@ def load(root: str | Path, options: Options) -> Dataset:
     folder = open_root(root, LAYOUT)
     tracks = read_tracks(folder, "test")
     queries = read_queries(folder, tracks)
-    query = [t for t in long_tracks(tracks, INFRARED) if t.number in queries]
-    tables = [
-        find_frames(folder, "train", draw_frames(read_tracks(folder, "train"))),
-        find_frames(folder, "test", first_frames(query)),
-        find_frames(folder, "test", first_frames(long_tracks(tracks, VISIBLE))),
-    ]
-    require_images(folder, LAYOUT, (row.path for rows in tables for row in rows))
-    records = as_records(folder, tables[0])
+    tested = {
+        INFRARED: [t for t in long_tracks(tracks, INFRARED) if t.number in queries],
+        VISIBLE: long_tracks(tracks, VISIBLE),
+    }
+    rows = find_frames(folder, "train", draw_frames(read_tracks(folder, "train")))
+    sides = {
+        name: _find_sides(folder, PROTOCOLS[name], tested)
+        for name in options.chosen(PROTOCOLS)
+    }
+    every = (row for side in itertools.chain(*sides.values()) for row in side)
+    require_images(folder, LAYOUT, (row.path for row in (*rows, *every)))
+    records = as_records(folder, rows)
     require_pairs("HITSZ-VCM", records)
-    protocol = Protocol(
-        name="infrared-to-visible",
-        query=as_records(folder, tables[1]),
-        gallery=as_records(folder, tables[2]),
-        rule="standard",
-    )
     return Dataset(
         name="vcm",
         root=folder,
         train=keep_identities(records, options.max_identities),
-        protocols={protocol.name: protocol},
+        protocols={
+            name: _protocol(folder, name, *found) for name, found in sides.items()
+        },
         resize_train=options.chain("vcm"),
         resize_test=options.chain("bilinear"),
+    )
+
+
+def _find_sides(
+    root: Path, search: Search, tested: Mapping[int, Sequence[Track]]
+) -> list[list[Row]]:
+    """Find the frames of a protocol's queries and of its gallery."""
+    gallery = VISIBLE if search.query == INFRARED else INFRARED
+    return [
+        find_frames(root, "test", spread_frames(tested[modality], search.frames))
+        for modality in (search.query, gallery)
+    ]
+
+
+def _protocol(
+    root: Path, name: str, query: Sequence[Row], gallery: Sequence[Row]
+) -> Protocol:
+    search = PROTOCOLS[name]
+    return Protocol(
+        name=name,
+        query=as_records(root, query),
+        gallery=as_records(root, gallery),
+        rule=search.rule,
+        pooled=search.frames > 1,
     )

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ckda_jax.data.catalog import DATASETS
-from ckda_jax.data.dataset import Dataset, Protocol
+from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.protocol import Protocol, Trial
 from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.files import write_json
@@ -19,21 +20,39 @@ from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_record
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """A protocol's queries and gallery with the distances between them.
+    """A protocol's queries and gallery with their embeddings.
 
     Attributes:
         protocol: the protocol.
-        distances: `[q, g]`, minus the cosine.
+        query: `[q, d]`, unit embeddings of the query's items.
+        gallery: `[g, d]`, of the gallery's.
     """
 
     protocol: Protocol
-    distances: Float[np.ndarray, "q g"]
+    query: Float[np.ndarray, "q d"]
+    gallery: Float[np.ndarray, "g d"]
 
     def scores(self) -> dict[str, Any]:
-        """Score the ranking, as a row of `results.json`."""
-        query, gallery = self.protocol.query, self.protocol.gallery
+        """Score the ranking, as a row of `results.json`.
+
+        The means over the trials, and, where there are several, their number and the
+        standard deviations (of a sample, n - 1). `queries` are those of the first.
+        """
+        trials = self.protocol.each_trial()
+        rows = [self._scores(trial) for trial in trials]
+        sizes = {name: rows[0].pop(name) for name in ("queries", "gallery")}
+        values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        means = {name: float(np.mean(found)) for name, found in values.items()}
+        if len(trials) == 1:
+            return {**sizes, **means}
+        spread = {name: float(np.std(v, ddof=1)) for name, v in values.items()}
+        return {**sizes, **means, "trials": len(trials), "spread": spread}
+
+    def _scores(self, trial: Trial) -> dict[str, Any]:
+        query = self.protocol.items(self.protocol.query).take(trial.query)
+        gallery = self.protocol.items(self.protocol.gallery).take(trial.gallery)
         found = metrics.evaluate(
-            self.distances,
+            self.distances(trial),
             query.identity,
             query.camera,
             gallery.identity,
@@ -44,20 +63,32 @@ class Ranking:
         sizes = {"queries": found.valid, "gallery": len(gallery)}
         return {**sizes, "mAP": found.mAP, "mINP": found.mINP, **ranks}
 
+    def distances(self, trial: Trial) -> Float[np.ndarray, "q g"]:
+        """Compare each query of a trial with each gallery item: minus the cosine."""
+        return -(self.query[trial.query] @ self.gallery[trial.gallery].T)
+
     def lists(self, queries: int, length: int = 10) -> list[dict[str, Any]]:
-        """Write the first images of some evenly spaced queries' rankings as JSON."""
-        query, gallery = self.protocol.query, self.protocol.gallery
+        """Write the starts of some evenly spaced queries' rankings, of the first trial.
+
+        Returns:
+            JSON values.
+        """
+        trial = self.protocol.each_trial()[0]
+        chosen = np.linspace(0, len(trial.query) - 1, min(queries, len(trial.query)))
+        chosen = np.unique(chosen.astype(int))
+        few = Trial(trial.query[chosen], trial.gallery)
+        query = self.protocol.items(self.protocol.query).take(few.query)
+        gallery = self.protocol.items(self.protocol.gallery).take(few.gallery)
         removed = RULES[self.protocol.rule].removal(
             query.identity, query.camera, gallery.identity, gallery.camera
         )
-        chosen = np.linspace(0, len(query) - 1, min(queries, len(query))).astype(int)
         lists = []
-        for row in dict.fromkeys(chosen.tolist()):
-            places = metrics.ranked(self.distances[row], removed[row], length)
+        for row, distances in enumerate(self.distances(few)):
+            places = metrics.ranked(distances, removed[row], length)
             shown = [
                 {
                     **_describe(gallery, place),
-                    "distance": float(self.distances[row, place]),
+                    "distance": float(distances[place]),
                     "correct": bool(gallery.identity[place] == query.identity[row]),
                 }
                 for place in places.tolist()
@@ -88,10 +119,12 @@ class Evaluator:
     modality: str = "own"
 
     def rank(self, snapshot: Snapshot, dataset: Dataset, protocol: Protocol) -> Ranking:
-        """Embed a protocol's images and compare each query with each gallery image."""
-        query = self._features(snapshot, dataset, protocol.query)
-        gallery = self._features(snapshot, dataset, protocol.gallery)
-        return Ranking(protocol=protocol, distances=-(query @ gallery.T))
+        """Embed a protocol's images."""
+        query, gallery = (
+            protocol.pool(records, self._features(snapshot, dataset, records))
+            for records in (protocol.query, protocol.gallery)
+        )
+        return Ranking(protocol=protocol, query=query, gallery=gallery)
 
     def _features(
         self, snapshot: Snapshot, dataset: Dataset, records: Records

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array
 
 from ckda_jax import keys
-from ckda_jax.data.dataset import Dataset, Protocol
+from ckda_jax.data.dataset import Dataset
 from ckda_jax.data.pipeline import TrainingStream
+from ckda_jax.data.protocol import Protocol
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.classifier import fresh_slice
 from ckda_jax.engine.evaluate import Few

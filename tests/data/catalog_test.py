@@ -106,7 +106,7 @@ def test_refuses_a_protocol_in_which_nothing_can_be_found(tmp_path):
     for camera in (1, 2, 4, 5):
         shutil.rmtree(root / f"cam{camera}" / "0006", ignore_errors=True)
         shutil.rmtree(root / f"cam{camera}" / "0010", ignore_errors=True)
-    with pytest.raises(InputError, match="all-search: the gallery is empty"):
+    with pytest.raises(InputError, match="lifelong: the gallery is empty"):
         catalog.load("sysu", root)
     layouts.write_sysu(root)
     (root / "exp" / "test_id.txt").write_text("6,9\n")

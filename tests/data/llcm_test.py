@@ -4,7 +4,8 @@ from collections import Counter
 import pytest
 
 from ckda_jax.data import llcm
-from ckda_jax.data.dataset import Options, Row
+from ckda_jax.data.dataset import Options
+from ckda_jax.data.row import Row
 from ckda_jax.structs import INFRARED, VISIBLE, InputError
 from tests.data import layouts
 from tests.data.indexes import real_indexes
@@ -17,7 +18,7 @@ def test_loads_training_images_and_the_infrared_to_visible_protocol(tmp_path):
     assert sorted(set(dataset.train.identity.tolist())) == [1, 4, 250]
     assert sorted(set(dataset.train.camera.tolist())) == [3, 6, 9]
 
-    protocol = dataset.protocols["infrared-to-visible"]
+    protocol = dataset.protocols["lifelong"]
     assert protocol.rule == "standard"
     assert protocol.query.identity.tolist() == [891, 891, 0, 0]
     assert set(protocol.query.modality) == {INFRARED}
@@ -30,7 +31,7 @@ def test_gallery_draws_depend_on_the_seed_alone(tmp_path):
 
     def gallery(seed):
         protocols = llcm.load(root, Options(seed=seed)).protocols
-        return protocols["infrared-to-visible"].gallery.paths.tolist()
+        return protocols["lifelong"].gallery.paths.tolist()
 
     assert gallery(0) == gallery(0)
     assert len({tuple(gallery(seed)) for seed in range(8)}) > 1

@@ -19,7 +19,7 @@ def test_loads_training_images_and_the_visible_to_infrared_protocol(tmp_path):
     assert set(dataset.train.camera[dataset.train.modality == INFRARED]) == {2}
     assert set(dataset.train.tracklet) == {-1}
 
-    protocol = dataset.protocols["visible-to-infrared"]
+    protocol = dataset.protocols["lifelong"]
     assert protocol.rule == "standard"
     assert set(protocol.query.modality) == {VISIBLE}
     assert set(protocol.gallery.modality) == {INFRARED}

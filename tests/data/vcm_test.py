@@ -17,7 +17,7 @@ def test_loads_three_frames_of_long_tracklets_and_the_first_frame_protocol(tmp_p
     assert sorted(set(dataset.train.identity.tolist())) == [1, 3]
     assert len(set(dataset.train.paths.tolist())) == 24
 
-    protocol = dataset.protocols["infrared-to-visible"]
+    protocol = dataset.protocols["lifelong"]
     assert protocol.rule == "standard"
     assert protocol.query.identity.tolist() == [503, 503, 504, 504]
     assert protocol.query.camera.tolist() == [3, 4, 3, 4]
@@ -76,10 +76,10 @@ def test_refuses_an_unusable_line(tmp_path, file, text, cause):
 
 def test_blank_lines_do_not_number_tracklets(tmp_path):
     root = layouts.write_vcm(tmp_path)
-    whole = vcm.load(root, Options()).protocols["infrared-to-visible"].query
+    whole = vcm.load(root, Options()).protocols["lifelong"].query
     file = root / "info" / "track_test_info.txt"
     layouts.write_lines(file, ["", *file.read_text().splitlines()])
-    again = vcm.load(root, Options()).protocols["infrared-to-visible"].query
+    again = vcm.load(root, Options()).protocols["lifelong"].query
     assert again.paths.tolist() == whole.paths.tolist()
     assert again.tracklet.tolist() == whole.tracklet.tolist()
 
