@@ -156,7 +156,7 @@ def permuted_gallery(
                     f" {identity} under camera {camera}, but there are {len(names)};"
                     " restore the images or the file"
                 )
-            taken = [names[place] for place in order[: search.shots].tolist()]
+            taken = [names[int(place)] for place in order[: search.shots]]
             rows += [_row(camera, identity, name, VISIBLE) for name in taken]
     return rows
 
