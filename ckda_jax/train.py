@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args, config = config_lib.parse(parser(), argv)
+    build.require_lifelong(config)
     distributed.initialise()
     build.use_compile_cache(config.compile_cache)
     before = None if args.init_from is None else workdir.read_origin(args.init_from)

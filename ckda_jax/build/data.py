@@ -68,14 +68,19 @@ def check_names(config: ConfigDict) -> None:
 
 
 def check_protocols(config: ConfigDict) -> None:
-    """Refuse protocols that are not there, and a run without the lifelong table's."""
-    names, words = [*config.stages, *config.eval_only], config.eval.protocols
-    catalog.check_protocols("config.eval.protocols", words, names)
-    for name in names:
-        if not {LIFELONG, EVERY} & {*catalog.asked_of(name, words)}:
+    """Refuse protocols that are not there."""
+    names = [*config.stages, *config.eval_only]
+    catalog.check_protocols(config.eval.protocols, names)
+
+
+def require_lifelong(config: ConfigDict) -> None:
+    """Refuse to learn without the protocols that forgetting is computed of."""
+    for name in (*config.stages, *config.eval_only):
+        if not {LIFELONG, EVERY} & {*catalog.asked_of(name, config.eval.protocols)}:
             raise InputError(
-                f"config.eval.protocols={words} leaves out {name}/{LIFELONG}, of which "
-                "averages and forgetting are computed; add lifelong"
+                f"config.eval.protocols={config.eval.protocols} leaves out "
+                f"{name}/{LIFELONG}, of which averages and forgetting are computed; "
+                "add lifelong"
             )
 
 

@@ -199,6 +199,7 @@ def results(config: ConfigDict, run: Run, before: Origin | None) -> Results:
         content["stages"] = old["stages"] + names
         content["datasets"] = list(dict.fromkeys(old["datasets"] + content["datasets"]))
         content["evaluations"] = list(old["evaluations"])
+        content["protocols"] = list(old["protocols"])
     is_main = run.evaluator.embedder.cluster.is_main
     return Results.open(run.workdir / RESULTS, content, writes=is_main)
 

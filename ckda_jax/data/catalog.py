@@ -67,11 +67,10 @@ def asked_of(dataset: str, words: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for own, _, name in split if own in ("", dataset))
 
 
-def check_protocols(option: str, words: Iterable[str], datasets: Sequence[str]) -> None:
+def check_protocols(words: Iterable[str], datasets: Sequence[str]) -> None:
     """Refuse words that ask for no protocol of the datasets.
 
     Args:
-        option: what the words were given to, for the message.
         words: `NAME`, of every dataset that has it, or `DATASET/NAME`; a NAME may be
             `all`.
         datasets: names of the datasets at hand.
@@ -87,6 +86,5 @@ def check_protocols(option: str, words: Iterable[str], datasets: Sequence[str]) 
             for own in known
         ):
             raise InputError(
-                f"{option} {word!r}: no such protocol here; there are all, "
-                f"{', '.join(known)}"
+                f"there is no protocol {word!r} here; there are all, {', '.join(known)}"
             )

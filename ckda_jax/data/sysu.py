@@ -198,7 +198,10 @@ def _protocol(
     identities: Sequence[int],
     options: Options,
 ) -> Protocol:
-    """Draw the galleries of a protocol; the lifelong one is always drawn by seed."""
+    """Draw the galleries of a protocol; the lifelong one is always drawn by seed.
+
+    The name tells galleries that were not drawn by seed.
+    """
     search = PROTOCOLS[name]
     query = select(listing, identities, INFRARED)
     if options.galleries == "seeded" or name == LIFELONG:
@@ -207,6 +210,7 @@ def _protocol(
             for trial in range(search.trials)
         ]
     else:
+        name = f"{name}-permutation"
         order = Permutations(Path(options.permutations or root / PERMUTATIONS))
         galleries = [
             permuted_gallery(listing, identities, search, order, trial)

@@ -37,6 +37,28 @@ def test_gallery_draws_depend_on_the_seed_alone(tmp_path):
     assert len({tuple(gallery(seed)) for seed in range(8)}) > 1
 
 
+def test_published_protocols_have_ten_galleries_and_the_released_one_is_swapped(
+    tmp_path,
+):
+    options = Options(protocols=("all",), seed=4)
+    protocols = llcm.load(layouts.write_llcm(tmp_path), options).protocols
+    forth = protocols["infrared-to-visible"]
+    assert forth.rule == "llcm"
+    assert {len(trial.gallery) for trial in forth.trials} == {4}
+    assert len({tuple(trial.gallery) for trial in forth.trials}) > 1
+    assert {tuple(trial.query) for trial in forth.trials} == {(0, 1, 2, 3)}
+    again = llcm.load(tmp_path, Options(seed=6)).protocols["lifelong"]
+    third = forth.gallery.take(forth.trials[2].gallery)
+    assert third.paths.tolist() == again.gallery.paths.tolist()
+    back = protocols["visible-to-infrared"]
+    released = protocols["visible-to-infrared-released"]
+    assert set(back.query.modality) == set(released.gallery.modality) == {VISIBLE}
+    for mine, theirs in zip(back.trials, released.trials, strict=True):
+        drawn = back.gallery.take(mine.gallery), released.query.take(theirs.query)
+        assert drawn[0].paths.tolist() == drawn[1].paths.tolist()
+        assert (len(theirs.query), len(theirs.gallery)) == (2, 8)
+
+
 def test_gallery_draws_are_those_of_a_plain_loop_over_sorted_files():
     names = {(3, 1): "dacb", (3, 2): "zyx", (0, 7): "q", (12, 1): "fgh"}
     rows = [Row(n, i, VISIBLE, c) for (i, c), group in names.items() for n in group]

@@ -2,7 +2,9 @@ import random
 import shutil
 from collections import Counter
 
+import numpy as np
 import pytest
+from scipy.io import savemat
 
 from ckda_jax.data import sysu
 from ckda_jax.data.dataset import Options
@@ -46,6 +48,56 @@ def test_gallery_draws_are_those_of_a_plain_loop_over_sorted_folders(tmp_path):
                 expected.append(random.choice(sorted(str(f) for f in folder.iterdir())))
     protocols = sysu.load(root, Options(seed=3)).protocols
     assert protocols["lifelong"].gallery.paths.tolist() == expected
+
+
+def test_published_galleries_are_drawn_of_their_cameras(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    protocols = sysu.load(root, Options(protocols=("all",))).protocols
+    for name, cameras, shots in (
+        ("all-single", {1, 2, 4, 5}, 1),
+        ("all-multi", {1, 2, 4, 5}, 3),
+        ("indoor-single", {1, 2}, 1),
+        ("indoor-multi", {1, 2}, 3),
+    ):
+        protocol = protocols[name]
+        assert protocol.rule == "sysu" and len(protocol.trials) == 10
+        assert set(protocol.gallery.camera.tolist()) == cameras
+        for trial in protocol.trials:
+            drawn = protocol.gallery.take(trial.gallery)
+            groups = Counter(zip(drawn.identity, drawn.camera, strict=True))
+            # There are three images of each; ten of a published multi-shot gallery.
+            assert set(groups.values()) == {shots}
+            assert len(set(drawn.paths)) == len(drawn)
+    again = sysu.load(root, Options(seed=4)).protocols["lifelong"].gallery
+    single = protocols["all-single"]
+    fifth = single.gallery.take(single.trials[4].gallery)
+    assert fifth.paths.tolist() == again.paths.tolist()
+
+
+def test_a_published_permutation_chooses_the_gallery(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    options = Options(protocols=("all-single", "lifelong"), galleries="permutation")
+    with pytest.raises(InputError, match="exp/rand_perm_cam.mat does not exist"):
+        sysu.load(root, options)
+    cameras = []
+    for camera in range(1, 7):
+        people = np.empty((10, 1), object)
+        for identity in range(1, 11):
+            filmed = (root / f"cam{camera}" / f"{identity:04d}").is_dir()
+            order = [[3, 1, 2]] * 10 if filmed else np.zeros((0, 0))
+            people[identity - 1, 0] = np.array(order, np.uint8)
+        cameras.append(people)
+    cells = np.empty((6, 1), object)
+    cells[:, 0] = cameras
+    savemat(root / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": cells})
+    protocols = sysu.load(root, options).protocols
+    listed = protocols["all-single"]
+    assert listed.name == "all-single-permutation"
+    assert {path[-8:] for path in listed.gallery.paths} == {"0003.jpg"}
+    assert protocols["lifelong"].name == "lifelong"
+    layouts.touch(root / "cam4" / "0006" / "0009.jpg")
+    with pytest.raises(InputError, match="orders 3 images of identity 6 under"):
+        sysu.load(root, options)
 
 
 def test_keeps_the_first_identities_ascending(tmp_path):

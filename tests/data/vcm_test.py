@@ -1,10 +1,12 @@
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from ckda_jax.data import vcm
 from ckda_jax.data.dataset import Options
+from ckda_jax.data.index import Line
 from ckda_jax.structs import INFRARED, VISIBLE, InputError
 from tests.data import layouts
 from tests.data.indexes import real_indexes
@@ -38,6 +40,36 @@ def test_frames_are_drawn_infrared_first_from_seed_zero(tmp_path):
                 expected += [(track.number, track.frames.start + d) for d in drawn]
     frames = vcm.draw_frames(tracks)
     assert [(track.number, position) for track, position in frames] == expected
+
+
+def test_frames_are_spread_over_a_tracklet_and_the_last_is_repeated():
+    line = Line(Path("track_test_info.txt"), 1, "")
+
+    def places(length, count):
+        track = vcm.Track(1, VISIBLE, range(100, 100 + length), 503, 1, line)
+        return [place - 100 for _, place in vcm.spread_frames([track], count)]
+
+    assert places(24, 1) == [0]
+    assert places(24, 6) == [0, 4, 8, 12, 16, 20]
+    assert places(13, 6) == [0, 3, 6, 9, 12, 12]
+    assert places(12, 6) == [0, 2, 4, 6, 8, 10]
+
+
+def test_six_frames_of_a_tracklet_are_one_item_in_either_direction(tmp_path):
+    options = Options(protocols=("all",))
+    protocols = vcm.load(layouts.write_vcm(tmp_path), options).protocols
+    forth = protocols["infrared-to-visible"]
+    back = protocols["visible-to-infrared"]
+    assert forth.rule == back.rule == "vcm" and forth.pooled and back.pooled
+    assert len(forth.query) == 6 * len(forth.items(forth.query)) == 24
+    assert forth.items(forth.query).tracklet.tolist() == [5, 7, 13, 15]
+    assert back.query.paths.tolist() == forth.gallery.paths.tolist()
+    assert back.gallery.paths.tolist() == forth.query.paths.tolist()
+    single = protocols["infrared-to-visible-first-frame"]
+    assert not single.pooled
+    lifelong = protocols["lifelong"]
+    assert single.query.paths.tolist() == lifelong.query.paths.tolist()
+    assert single.query.paths[0] == forth.query.paths[0]
 
 
 def test_keeps_the_first_identities_ascending(tmp_path):
