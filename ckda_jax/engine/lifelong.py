@@ -131,7 +131,7 @@ def train(
     cluster = this.evaluator.embedder.cluster
     place = stage.index - this.stages[0].index
     with this.stream(stage) as stream:
-        state, done = resume(desk, stage, state, stream)
+        state, done = resume(this, desk, stage, state, stream)
         desk.progress.begin(place, done)
         for batch in stream:
             done, rows = done + 1, cluster.put(batch, axis=1)
@@ -148,7 +148,7 @@ def train(
 
 
 def resume(
-    desk: Desk, stage: Stage, state: TrainState, stream: TrainingStream
+    this: Run, desk: Desk, stage: Stage, state: TrainState, stream: TrainingStream
 ) -> tuple[TrainState, int]:
     """Go to the newest checkpoint inside this stage, if there is one."""
     position = desk.checkpoints.latest_position()
@@ -156,7 +156,7 @@ def resume(
         desk.writer.cut_back(stage.index, 0)
         return state, 0
     state, stream_state = desk.checkpoints.restore_step(position, state)
-    stream.set_state(stream_state)
+    stream.set_state(stream_state, of_other_data=this.data_may_change)
     desk.writer.cut_back(position.stage, position.step)
     desk.progress.note(f"resumed {stage.name} at step {position.step} of {stage.steps}")
     return state, position.step
