@@ -54,7 +54,7 @@ def every(log_every, **others):
 
 def names_due(run, at):
     """List the datasets due after a stage, and whether they are learned."""
-    return {dataset.name: seen for dataset, _, seen in due(run, at)}
+    return {dataset.name: seen for dataset, seen in due(run, at)}
 
 
 def test_what_is_due_grows_with_the_stages(assembled):
