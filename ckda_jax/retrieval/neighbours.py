@@ -18,7 +18,7 @@ EMPTY = np.iinfo(np.int64).min  # key of a place that no row has taken yet
 
 def nearest(
     query: Float[np.ndarray, "q d"],
-    gallery: Float[np.ndarray, "g d"],
+    gallery: Float[np.ndarray, "g _d"],  # another width is refused
     count: int,
     *,
     budget: int = BUDGET,
@@ -58,7 +58,7 @@ def nearest(
     rows = np.empty((len(query), count), np.int64)
     similarities = np.empty((len(query), count), np.float32)
     chunk, tile = _divide(budget, query.shape[1], count)
-    for part in _slices(len(query) if count else 0, chunk):
+    for part in slices(len(query) if count else 0, chunk):
         keys = _search(_finite(query[part], "query"), gallery, count, tile)
         keys = np.sort(keys, axis=1)[:, ::-1]
         rows[part], similarities[part] = LOW - (keys & LOW), _similarities(keys)
@@ -85,7 +85,7 @@ def _divide(budget: int, width: int, count: int) -> tuple[int, tuple[int, int]]:
     return chunk, (min(pairs // columns, TILE[0]), columns)
 
 
-def _slices(length: int, step: int) -> Iterator[slice]:
+def slices(length: int, step: int) -> Iterator[slice]:
     for start in range(0, length, step):
         yield slice(start, min(start + step, length))
 
@@ -108,10 +108,12 @@ def _search(
         np.full((len(query), count), EMPTY, np.int64),
         np.full(len(query), -np.inf, np.float32),
     )
-    for columns in _slices(len(gallery), tile[1]):
+    for columns in slices(len(gallery), tile[1]):
         block = _finite(gallery[columns], "gallery").T
-        for part in _slices(len(query), tile[0]):
-            lists.take(part).add(query[part] @ block, columns.start)
+        for part in slices(len(query), tile[0]):
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+                similarities = query[part] @ block
+            lists.take(part).add(similarities, columns.start)
     if (lists.keys == EMPTY).any():
         raise InputError("similarities overflow float32; give unit embeddings")
     return lists.keys
@@ -130,29 +132,32 @@ class _Lists(NamedTuple):
     def add(self, similarities: np.ndarray, start: int) -> None:
         """Put what is better `[q, g]` into the lists, in place.
 
-        What is as good as the worst stands later in the gallery: it is not better.
+        Where a query has many better rows, as at first, they come in several parts,
+        so that what is set aside for them stays a small share of the tile.
         """
-        better = similarities > self.worst[:, None]
-        most = int(np.count_nonzero(better, axis=1).max(initial=0))
-        columns = better.shape[1]
-        if most > max(1, columns // SHARE):
-            half = columns // 2
-            del better
-            self.add(similarities[:, :half], start)
-            self.add(similarities[:, half:], start + half)
-        elif most:
-            query, column = np.divmod(np.flatnonzero(better), columns)
-            keys = _keys(similarities[query, column], column + start)
-            self._merge(query, keys, most)
+        columns = similarities.shape[1]
+        share = max(1, columns // SHARE)
+        if self._better(similarities).sum(axis=1).max(initial=0) <= share:
+            share = columns
+        for part in slices(columns, share):
+            self._merge(similarities[:, part], start + part.start)
 
-    def _merge(self, query: np.ndarray, keys: np.ndarray, most: int) -> None:
-        """Merge better rows, given in the order of their queries."""
-        count = self.keys.shape[1]
+    def _better(self, similarities: np.ndarray) -> np.ndarray:
+        """Mark what beats the worst row held: what equals it stands later."""
+        return similarities > self.worst[:, None]
+
+    def _merge(self, similarities: np.ndarray, start: int) -> None:
+        """Merge the better ones of some columns."""
+        count, columns = self.keys.shape[1], similarities.shape[1]
+        query, column = np.divmod(np.flatnonzero(self._better(similarities)), columns)
         held = np.bincount(query, minlength=len(self.keys))
+        most = held.max(initial=0)
+        if not most:
+            return
         place = np.arange(len(query)) - (np.cumsum(held) - held)[query]
         wide = np.full((len(self.keys), count + most), EMPTY, np.int64)
         wide[:, :count] = self.keys
-        wide[query, count + place] = keys
+        wide[query, count + place] = _keys(similarities[query, column], column + start)
         wide.partition(most, axis=1)
         self.keys[:] = wide[:, most:]
         worst = self.keys.min(axis=1)
