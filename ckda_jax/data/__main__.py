@@ -1,12 +1,12 @@
-"""Datasets from the command line: `python -m ckda_jax.data synthesize --out DIR`."""
+"""Datasets from the command line: `python -m ckda_jax.data COMMAND`."""
 
 import argparse
 import dataclasses
 import sys
-import time
 from collections.abc import Sequence
 
-from ckda_jax.data import synthetic
+from ckda_jax.data import prepare, synthetic
+from ckda_jax.data.progress import Progress
 from ckda_jax.structs import InputError
 
 
@@ -30,6 +30,15 @@ def _parser() -> argparse.ArgumentParser:
             "synthesize",
             help="write the four synthetic datasets",
             description="Write four synthetic datasets, laid out as the real ones.",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+    )
+    prepare.add_arguments(
+        commands.add_parser(
+            "prepare",
+            help="decode and resize a dataset once, for fast training",
+            description="Decode and resize a dataset's images into records. When it was"
+            " interrupted, the same command goes on.",
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
     )
@@ -69,29 +78,11 @@ def _synthesize(options: argparse.Namespace) -> int:
         seed=options.seed,
         size=size,
         sites=tuple(options.sites),
-        progress=_Progress(),
+        progress=Progress("drawing", "pictures"),
     )
     for name, root in roots.items():
         print(f"{name}: {root}")
     return 0
-
-
-class _Progress:
-    """Say how far the drawing is: in place on a terminal, else a line every 5 s."""
-
-    def __init__(self):
-        self.start = self.last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        terminal = sys.stderr.isatty()
-        if now - self.last < (0.2 if terminal else 5) and done < total:
-            return
-        self.last = now
-        rate = done / max(now - self.start, 1e-9)
-        line = f"drawing: {done} of {total} pictures, {rate:.0f} a second"
-        end = "\r" if terminal and done < total else "\n"
-        print(line, end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ckda_jax.data.dataset import (
     require_pairs,
 )
 from ckda_jax.data.index import Labelled, label_order, require_lines, split_label
-from ckda_jax.data.layout import Layout, open_root, require_images
+from ckda_jax.data.layout import Layout, is_complete, open_root, require_images
 from ckda_jax.structs import INFRARED, VISIBLE
 
 FOLDERS = {VISIBLE: "Visible", INFRARED: "Thermal"}
@@ -59,6 +59,11 @@ def layout(trial: int) -> Layout:
         for modality in FOLDERS
     )
     return Layout(title="RegDB", key="regdb", entries=(*folders, "idx/", *files))
+
+
+def trials(root: Path) -> list[int]:
+    """List the trials whose index files are all there."""
+    return [t for t in range(1, 11) if is_complete(root, layout(t))]
 
 
 def load(root: str | Path, options: Options) -> Dataset:

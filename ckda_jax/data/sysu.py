@@ -14,7 +14,13 @@ from ckda_jax.data.dataset import (
     require_pairs,
 )
 from ckda_jax.data.index import read_lines
-from ckda_jax.data.layout import Layout, list_images, name_some, open_root
+from ckda_jax.data.layout import (
+    Layout,
+    list_folders,
+    list_images,
+    name_some,
+    open_root,
+)
 from ckda_jax.structs import INFRARED, VISIBLE, InputError
 
 CAMERAS = {VISIBLE: (1, 2, 4, 5), INFRARED: (3, 6)}
@@ -59,7 +65,7 @@ def list_identities(root: Path, identities: Iterable[int]) -> Listing:
     """
     listing: dict[tuple[int, int], list[str]] = {}
     absent, empty = [], []
-    filmed = {c: set(_folders(root / f"cam{c}")) for c in range(1, 7)}
+    filmed = {c: set(list_folders(root / f"cam{c}")) for c in range(1, 7)}
     for identity in identities:
         cameras = [c for c in filmed if f"{identity:04d}" in filmed[c]]
         if not cameras:
@@ -134,10 +140,6 @@ def load(root: str | Path, options: Options) -> Dataset:
 
 def _row(camera: int, identity: int, name: str, modality: int) -> Row:
     return Row(f"cam{camera}/{identity:04d}/{name}", identity, modality, camera)
-
-
-def _folders(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.is_dir()]
 
 
 def _refuse(root: Path, cause: str, values: Sequence[int | str]) -> None:
