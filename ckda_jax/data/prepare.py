@@ -87,7 +87,7 @@ def prepare(
         with locked(out / LOCK):
             if not _claim(out, order, tables):
                 made = _make(out, order, tables, threads, progress)
-                _refuse(made, bad_images)
+                _refuse(root, made, bad_images)
                 _finish(out, order, tables, made)
     except OSError as error:
         raise InputError(
@@ -269,10 +269,10 @@ def _require_room(out: Path, needed: int) -> None:
         )
 
 
-def _refuse(made: Sequence[Entry], bad_images: str) -> None:
+def _refuse(root: str, made: Sequence[Entry], bad_images: str) -> None:
     """Refuse images that could not be decoded, or too many of them."""
     problems = {
-        path: f"{path}: {problem}"
+        path: f"{root}/{path}: {problem}"
         for entry in made
         for path, problem in entry["unusable"].items()
     }

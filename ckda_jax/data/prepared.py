@@ -100,11 +100,11 @@ class Prepared:
 
     def describe(self) -> str:
         """Say in a line what it holds."""
-        gigabytes = sum(shard["bytes"] for shard in self._shards) / 1e9
+        megabytes = sum(shard["bytes"] for shard in self._shards) / 1e6
         left_out = f", {len(self._unusable)} left out" if self._unusable else ""
         return (
             f"{len(self):,} images of {_size(self.size)}{left_out}, "
-            f"{gigabytes:.2f} GB, in {self.root}"
+            f"{megabytes:,.0f} MB, in {self.root}"
         )
 
     def names(self, folder: str | Path) -> list[str]:

@@ -58,7 +58,8 @@ def write_shard(
         writer = ArrayRecordWriter(str(file), "group_size:1,uncompressed")
         try:
             for row, image in images:
-                writer.write(columns.serialize_example(_example(table, row, image)))
+                example = _example(table, row, image)
+                writer.write(_in_order(columns.serialize_example(example)))
         finally:
             writer.close()
     except RuntimeError as error:
@@ -125,12 +126,8 @@ def read_image(
     Raises:
         RuntimeError: the file is damaged.
     """
-    from tensorflow_datasets.proto import tf_example_pb2
-
     (record,) = shard.read([position])
-    example = tf_example_pb2.Example()  # pyright: ignore[reportAttributeAccessIssue]
-    example.ParseFromString(record)
-    (pixels,) = example.features.feature["image"].bytes_list.value
+    (pixels,) = _parse(record).features.feature["image"].bytes_list.value
     return np.frombuffer(pixels, np.uint8).reshape(*size, 3)
 
 
@@ -162,3 +159,16 @@ def _example(table: Records, row: int, image: np.ndarray) -> dict[str, Any]:
         "camera": int(table.camera[row]),
         "tracklet": int(table.tracklet[row]),
     }
+
+
+def _in_order(record: bytes) -> bytes:
+    """Bring the columns of a record into one order, so that equal shards are equal."""
+    return _parse(record).SerializeToString(deterministic=True)
+
+
+def _parse(record: bytes) -> Any:
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    example = tf_example_pb2.Example()  # pyright: ignore[reportAttributeAccessIssue]
+    example.ParseFromString(record)
+    return example
