@@ -35,10 +35,13 @@ Tables = dict[str, dict[str, Any]]
 """What a run's tables of images hold, in numbers: see `describe`."""
 
 FREE = re.compile(
-    r"data\.(workers|threads|cache|roots\..*)|report\..*|compile_cache"
+    r"data\.(workers|threads|cache|bad_images|roots\..*)|report\..*|compile_cache"
     r"|train\.(log_every|gradients_every|checkpoint_every|keep_checkpoints)"
 )
-"""Keys that may change when a run goes on: they have no influence on its numbers."""
+"""Keys that may change when a run goes on: they have no influence on its numbers.
+
+`data.bad_images` has none before an image goes bad, which ends a run without `skip`.
+"""
 
 
 def check(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:

@@ -29,6 +29,8 @@ class Dataset:
         protocols: those asked for, by name, the one of the lifelong table first.
         resize_train: name of the resize chain of training images.
         resize_test: name of the resize chain of query and gallery images.
+        drawn_from: every image that a gallery of another seed could show; None where
+            nothing is drawn.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Dataset:
     protocols: dict[str, Protocol]
     resize_train: str
     resize_test: str
+    drawn_from: Records | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

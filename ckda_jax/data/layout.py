@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ckda_jax.data import prepared
 from ckda_jax.structs import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -46,6 +47,11 @@ def open_root(root: str | Path, layout: Layout) -> Path:
     )
 
 
+def is_complete(folder: Path, layout: Layout) -> bool:
+    """Say whether a folder holds everything of a layout."""
+    return not _missing(folder, layout)
+
+
 def draw(folder: Path, layout: Layout) -> str:
     """Draw the expected tree of a dataset beside what a folder holds."""
     rows = [(f"expected ({layout.title})", f"found in {folder}")]
@@ -65,14 +71,20 @@ def draw(folder: Path, layout: Layout) -> str:
 
 def list_images(folder: Path) -> list[str]:
     """List the names of the images in a folder, sorted; empty where there is none."""
-    if not folder.is_dir():
-        return []
-    names = sorted(os.listdir(folder))
+    names = sorted(_names(folder))
     return [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
 
 
+def list_folders(folder: Path) -> list[str]:
+    """List the names of the folders in a folder, sorted; empty where there is none."""
+    root = prepared.above(folder)
+    if root is not None:
+        return root.folders(folder)
+    return [name for name in sorted(_names(folder)) if (folder / name).is_dir()]
+
+
 def require_images(root: Path, layout: Layout, paths: Iterable[str]) -> None:
-    """Refuse index files that name absent images; lists folders, never opens a file.
+    """Refuse index files that name absent images; lists folders, never opens an image.
 
     Args:
         root: the dataset's folder.
@@ -88,8 +100,7 @@ def require_images(root: Path, layout: Layout, paths: Iterable[str]) -> None:
     for path in paths:
         parent, name = os.path.split(path)
         if parent not in folders:
-            folder = root / parent
-            folders[parent] = set(os.listdir(folder)) if folder.is_dir() else set()
+            folders[parent] = set(_names(root / parent))
         if name not in folders[parent]:
             absent.append(path)
     if absent:
@@ -116,7 +127,18 @@ def _missing(folder: Path, layout: Layout) -> list[str]:
 
 def _is_there(folder: Path, entry: str) -> bool:
     path = folder / entry
-    return os.path.isdir(path) if entry.endswith("/") else os.path.isfile(path)
+    if not entry.endswith("/"):
+        return os.path.isfile(path)
+    root = prepared.at(folder)
+    return os.path.isdir(path) or (root is not None and root.has_folder(path))
+
+
+def _names(folder: Path) -> list[str]:
+    """List what lies in a folder, or lay there before it was prepared."""
+    root = prepared.above(folder)
+    if root is not None:
+        return root.names(folder)
+    return os.listdir(folder) if folder.is_dir() else []
 
 
 def _listing(folder: Path) -> list[str]:

@@ -124,6 +124,7 @@ def load(root: str | Path, options: Options) -> Dataset:
         },
         resize_train="lanczos",
         resize_test="lanczos",
+        drawn_from=as_records(folder, [*tables[2], *tables[3]]),
     )
 
 

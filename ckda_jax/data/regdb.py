@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ckda_jax.data.dataset import Dataset, Options, keep_identities, require_pairs
 from ckda_jax.data.index import Labelled, label_order, require_lines, split_label
-from ckda_jax.data.layout import Layout, open_root, require_images
+from ckda_jax.data.layout import Layout, is_complete, open_root, require_images
 from ckda_jax.data.protocol import LIFELONG, of_trials
 from ckda_jax.data.row import Row, as_records
 from ckda_jax.structs import INFRARED, VISIBLE
@@ -63,6 +63,11 @@ def layout(trial: int) -> Layout:
         for modality in FOLDERS
     )
     return Layout(title="RegDB", key="regdb", entries=(*folders, "idx/", *files))
+
+
+def trials(root: Path) -> list[int]:
+    """List the trials whose index files are all there."""
+    return [t for t in range(1, 11) if is_complete(root, layout(t))]
 
 
 def load(root: str | Path, options: Options) -> Dataset:

@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 from ckda_jax.data.dataset import Dataset, Options, keep_identities, require_pairs
 from ckda_jax.data.index import read_lines
-from ckda_jax.data.layout import Layout, list_images, name_some, open_root
+from ckda_jax.data.layout import (
+    Layout,
+    list_folders,
+    list_images,
+    name_some,
+    open_root,
+)
 from ckda_jax.data.permutations import Permutations
 from ckda_jax.data.protocol import LIFELONG, Protocol, of_trials
 from ckda_jax.data.row import Row, as_records
@@ -82,7 +88,7 @@ def list_identities(root: Path, identities: Iterable[int]) -> Listing:
     """
     listing: dict[tuple[int, int], list[str]] = {}
     absent, empty = [], []
-    filmed = {c: set(_folders(root / f"cam{c}")) for c in range(1, 7)}
+    filmed = {c: set(list_folders(root / f"cam{c}")) for c in range(1, 7)}
     for identity in identities:
         cameras = [c for c in filmed if f"{identity:04d}" in filmed[c]]
         if not cameras:
@@ -188,6 +194,7 @@ def load(root: str | Path, options: Options) -> Dataset:
         },
         resize_train="lanczos",
         resize_test="lanczos",
+        drawn_from=as_records(folder, select(listing, test, VISIBLE)),
     )
 
 
@@ -221,10 +228,6 @@ def _protocol(
 
 def _row(camera: int, identity: int, name: str, modality: int) -> Row:
     return Row(f"cam{camera}/{identity:04d}/{name}", identity, modality, camera)
-
-
-def _folders(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.is_dir()]
 
 
 def _refuse(root: Path, cause: str, values: Sequence[int | str]) -> None:
