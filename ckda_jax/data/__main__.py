@@ -4,13 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ckda_jax.data import prepare, synthesis
+from ckda_jax.data import description, prepare, synthesis
 from ckda_jax.data.command import Command
 from ckda_jax.structs import InputError
 
 COMMANDS: dict[str, Command] = {
     "synthesize": synthesis.COMMAND,
     "prepare": prepare.COMMAND,
+    "describe": description.COMMAND,
 }
 
 

@@ -22,15 +22,26 @@ class Layout:
         key: its key in `config.data.roots`.
         entries: files and, ending in a slash, folders, relative to the root; a folder
             before what lies in it.
+        lists: those of them that describe the dataset where its images are absent.
     """
 
     title: str
     key: str
     entries: tuple[str, ...]
+    lists: tuple[str, ...] = ()
+
+    def without_images(self) -> "Layout":
+        """Leave out what is only needed to open images."""
+        return dataclasses.replace(self, entries=self.lists)
 
 
-def open_root(root: str | Path, layout: Layout) -> Path:
+def open_root(root: str | Path, layout: Layout, option: str = "") -> Path:
     """Return the absolute root of a dataset after looking for everything it must hold.
+
+    Args:
+        root: the folder.
+        layout: what it must hold.
+        option: what the root was given to; the dataset's key in the config if empty.
 
     Raises:
         InputError: anything of the layout is missing. Under a first line that names it
@@ -42,7 +53,7 @@ def open_root(root: str | Path, layout: Layout) -> Path:
     if not missing:
         return folder
     raise InputError(
-        f"{_complaint(folder, layout, missing)}; {_remedy(folder, layout)}\n"
+        f"{_complaint(folder, layout, missing)}; {_remedy(folder, layout, option)}\n"
         f"{draw(folder, layout)}"
     )
 
@@ -95,6 +106,17 @@ def require_images(root: Path, layout: Layout, paths: Iterable[str]) -> None:
         InputError: some are absent; the first three are named and all are counted.
     """
     paths = list(dict.fromkeys(paths))
+    absent = absent_images(root, paths)
+    if absent:
+        raise InputError(
+            f"{layout.title}: {len(absent)} of {len(paths)} images named by the index"
+            f" files are absent from {root}: {name_some(absent)}; unpack the"
+            " images again or correct the index files"
+        )
+
+
+def absent_images(root: Path, paths: Iterable[str]) -> list[str]:
+    """List the images that are not where a path relative to the root says."""
     folders: dict[str, set[str]] = {}
     absent = []
     for path in paths:
@@ -103,12 +125,7 @@ def require_images(root: Path, layout: Layout, paths: Iterable[str]) -> None:
             folders[parent] = set(_names(root / parent))
         if name not in folders[parent]:
             absent.append(path)
-    if absent:
-        raise InputError(
-            f"{layout.title}: {len(absent)} of {len(paths)} images named by the index"
-            f" files are absent from {root}: {name_some(absent)}; unpack the"
-            " images again or correct the index files"
-        )
+    return absent
 
 
 def name_some(values: Sequence[object]) -> str:
@@ -160,16 +177,22 @@ def _complaint(folder: Path, layout: Layout, missing: list[str]) -> str:
     return f"{layout.title}: {folder} lacks {name_some(missing)}"
 
 
-def _remedy(folder: Path, layout: Layout) -> str:
+def _remedy(folder: Path, layout: Layout, option: str) -> str:
     """Name the neighbouring folder that fits best, or what to do when none does."""
-    option = f"config.data.roots.{layout.key}"
+    option = option or f"config.data.roots.{layout.key}"
+    best = better_root(folder, layout)
+    if best is None:
+        return f"point {option} at the dataset, or unpack what is missing"
+    where = "above" if best == folder.parent else "below"
+    return f"the dataset seems to lie one level {where}: set {option}={best}"
+
+
+def better_root(folder: Path, layout: Layout) -> Path | None:
+    """Find the neighbouring folder that fits a layout better, if there is one."""
     best, best_found = None, len(layout.entries) - len(_missing(folder, layout))
     below = [folder / name for name in _listing(folder)[:SEARCHED] if name[-1] == "/"]
     for candidate in [folder.parent, *below]:
         found = len(layout.entries) - len(_missing(candidate, layout))
         if found > max(best_found, len(layout.entries) // 2):
             best, best_found = candidate, found
-    if best is None:
-        return f"point {option} at the dataset, or unpack what is missing"
-    where = "above" if best == folder.parent else "below"
-    return f"the dataset seems to lie one level {where}: set {option}={best}"
+    return best
