@@ -1,11 +1,11 @@
 """The rows of a gallery most similar to each query, exactly, in bounded memory."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from ckda_jax.retrieval.blocks import check_widths, finite, slices
 from ckda_jax.structs import InputError
 
 BUDGET = 256 * 2**20  # bytes of memory beyond the inputs and the result
@@ -47,11 +47,7 @@ def nearest(
     >>> rows.tolist(), similarities.round(2).tolist()
     ([[1, 2]], [[1.0, 0.800000011920929]])
     """
-    if query.shape[1] != gallery.shape[1]:
-        raise InputError(
-            f"queries of width {query.shape[1]} do not compare with a gallery of width"
-            f" {gallery.shape[1]}; embed both with the same model"
-        )
+    check_widths(query, gallery)
     if count < 1:
         raise InputError(f"count {count}: ask for at least 1 neighbour")
     count = min(count, len(gallery))
@@ -59,7 +55,7 @@ def nearest(
     similarities = np.empty((len(query), count), np.float32)
     chunk, tile = _divide(budget, query.shape[1], count)
     for part in slices(len(query) if count else 0, chunk):
-        keys = _search(_finite(query[part], "query"), gallery, count, tile)
+        keys = _search(finite(query[part], "query"), gallery, count, tile)
         keys = np.sort(keys, axis=1)[:, ::-1]
         rows[part], similarities[part] = LOW - (keys & LOW), _similarities(keys)
     return rows, similarities
@@ -85,21 +81,6 @@ def _divide(budget: int, width: int, count: int) -> tuple[int, tuple[int, int]]:
     return chunk, (min(pairs // columns, TILE[0]), columns)
 
 
-def slices(length: int, step: int) -> Iterator[slice]:
-    for start in range(0, length, step):
-        yield slice(start, min(start + step, length))
-
-
-def _finite(embeddings: np.ndarray, name: str) -> np.ndarray:
-    """Read embeddings as float32 and refuse what does not compare."""
-    found = np.asarray(embeddings, np.float32)
-    if not np.isfinite(found).all():
-        raise InputError(
-            f"a {name} embedding is not finite; the embeddings are broken: embed again"
-        )
-    return found
-
-
 def _search(
     query: np.ndarray, gallery: np.ndarray, count: int, tile: tuple[int, int]
 ) -> np.ndarray:
@@ -109,7 +90,7 @@ def _search(
         np.full(len(query), -np.inf, np.float32),
     )
     for columns in slices(len(gallery), tile[1]):
-        block = _finite(gallery[columns], "gallery").T
+        block = finite(gallery[columns], "gallery").T
         for part in slices(len(query), tile[0]):
             with np.errstate(over="ignore", invalid="ignore"):  # refused below
                 similarities = query[part] @ block
