@@ -1,5 +1,6 @@
 """A dataset decoded once: the same batches, whatever interrupts it, no surprises."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -232,7 +233,7 @@ def test_other_orders_for_the_same_folder_are_refused(world, prepared_world, roo
         ({"root": str(root)}, f"root {world['regdb']}, not {root}"),
         ({"dataset": "llcm", "root": str(world["llcm"])}, "dataset regdb, not llcm"),
     ):
-        changed = Order(**(vars(good) | changes))
+        changed = dataclasses.replace(good, **changes)
         with pytest.raises(InputError, match=f"something else .*{said}") as caught:
             prepare.prepare(changed, out)
         assert "\n" not in str(caught.value)

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,7 @@ def test_what_the_table_knows_is_in_the_records(tmp_path):
         records.write_shard(folder / name, TABLE, pairs, SIZE)
     records.write_metadata(folder, "toy", SIZE, {"regdb": [2, 1]})
     source = tfds.data_source("toy", data_dir=tmp_path, split="regdb")
-    assert len(source) == 3
+    assert isinstance(source, Sequence) and len(source) == 3
     last = dict(source[2])
     np.testing.assert_array_equal(last.pop("image"), np.full((*SIZE, 3), 2))
     assert last == {
