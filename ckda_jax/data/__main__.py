@@ -4,13 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ckda_jax.data import description, synthesis
+from ckda_jax.data import checkup, description, synthesis
 from ckda_jax.data.command import Command
 from ckda_jax.structs import InputError
 
 COMMANDS: dict[str, Command] = {
     "synthesize": synthesis.COMMAND,
     "describe": description.COMMAND,
+    "check": checkup.COMMAND,
 }
 
 

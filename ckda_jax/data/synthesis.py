@@ -2,11 +2,10 @@
 
 import argparse
 import dataclasses
-import sys
-import time
 
 from ckda_jax.data import synthetic
 from ckda_jax.data.command import Command
+from ckda_jax.data.progress import Progress
 
 _FIELDS = {
     "identities": "training people per site",
@@ -40,29 +39,11 @@ def _run(options: argparse.Namespace) -> int:
         seed=options.seed,
         size=size,
         sites=tuple(options.sites),
-        progress=_Progress(),
+        progress=Progress("drawing", "pictures"),
     )
     for name, root in roots.items():
         print(f"{name}: {root}")
     return 0
-
-
-class _Progress:
-    """Say how far the drawing is: in place on a terminal, else a line every 5 s."""
-
-    def __init__(self):
-        self.start = self.last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        terminal = sys.stderr.isatty()
-        if now - self.last < (0.2 if terminal else 5) and done < total:
-            return
-        self.last = now
-        rate = done / max(now - self.start, 1e-9)
-        line = f"drawing: {done} of {total} pictures, {rate:.0f} a second"
-        end = "\r" if terminal and done < total else "\n"
-        print(line, end=end, file=sys.stderr, flush=True)
 
 
 COMMAND = Command("write the four synthetic datasets", _arguments, _run)
