@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ckda_jax.data import description, prepare, synthesis
+from ckda_jax.data import checkup, description, prepare, synthesis
 from ckda_jax.data.command import Command
 from ckda_jax.structs import InputError
 
@@ -12,6 +12,7 @@ COMMANDS: dict[str, Command] = {
     "synthesize": synthesis.COMMAND,
     "prepare": prepare.COMMAND,
     "describe": description.COMMAND,
+    "check": checkup.COMMAND,
 }
 
 

@@ -79,7 +79,7 @@ def load(name: str, root: str | Path, options: Options = DEFAULTS) -> Dataset:
             nothing can be found or people are known.
     """
     check_name(name)
-    with _readable(name, root):
+    with readable(name, root):
         dataset = DATASETS[name](root, options)
     require_answers(dataset)
     require_strangers(dataset)
@@ -107,7 +107,7 @@ def survey(
     if name not in SURVEYS:
         return of_dataset(load(name, root, options))
     layout = LAYOUTS[name](options)
-    with _readable(name, root):
+    with readable(name, root):
         expected = layout.without_images() if index_only else layout
         folder = open_root(root, expected, "--root")
         found = SURVEYS[name](folder, options, index_only=index_only)
@@ -124,7 +124,7 @@ def check_name(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _readable(name: str, root: str | Path) -> Iterator[None]:
+def readable(name: str, root: str | Path) -> Iterator[None]:
     """Turn what the system says of a folder into a line that names it."""
     try:
         yield

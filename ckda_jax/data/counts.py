@@ -130,15 +130,28 @@ def differences(found: Description, published: Description) -> list[str]:
     >>> differences(one, two)
     ['protocol all: 4 gallery, published 5']
     """
+    if TRAINED not in found.splits:
+        rest = {k: v for k, v in published.splits.items() if k != TRAINED}
+        published = dataclasses.replace(published, splits=rest)
     mine, theirs = _flat(found), _flat(published)
     filmed = {(place.where, place.what) for place in theirs if place.camera}
     others = [p for p in mine if p.camera and (p.where, p.what) in filmed]
-    theirs = dict.fromkeys(others, 0) | theirs
+    theirs |= dict.fromkeys((place for place in others if place not in theirs), 0)
     return [
         f"{place}: {mine.get(place, 0):,} {place.what}, published {value:,}"
-        for place, value in sorted(theirs.items())
+        for place, value in theirs.items()
         if mine.get(place, 0) != value
     ]
+
+
+def total(description: Description) -> int:
+    """Count the images of all splits."""
+    return sum(
+        counts.images or 0
+        for split, modalities in description.splits.items()
+        for counts in modalities.values()
+        if split != TRAINED
+    )
 
 
 class _Place(NamedTuple):

@@ -39,6 +39,13 @@ LAYOUT = Layout(
     key="vcm",
     entries=("Train/", "Test/", *LISTS, *NAMES),
     lists=LISTS,
+    hints=(
+        (
+            "[0-9][0-9][0-9][0-9]/rgb",
+            "people lie in the root itself, as in copies without a level for the split:"
+            " move those of info/train_name.txt into Train/ and the others into Test/",
+        ),
+    ),
 )
 
 
