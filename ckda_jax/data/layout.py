@@ -65,10 +65,17 @@ def draw(folder: Path, layout: Layout) -> str:
 
 def list_images(folder: Path) -> list[str]:
     """List the names of the images in a folder, sorted; empty where there is none."""
+    names = sorted(_names(folder))
+    return [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+
+
+def list_folders(folder: Path) -> list[str]:
+    """List the names of the folders in a folder, sorted; empty where there is none."""
     if not folder.is_dir():
         return []
-    names = sorted(os.listdir(folder))
-    return [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir()]
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def require_images(root: Path, layout: Layout, paths: Iterable[str]) -> None:
@@ -117,6 +124,12 @@ def _missing(folder: Path, layout: Layout) -> list[str]:
 def _is_there(folder: Path, entry: str) -> bool:
     path = folder / entry
     return os.path.isdir(path) if entry.endswith("/") else os.path.isfile(path)
+
+
+def _names(folder: Path) -> list[str]:
+    """List what lies in a folder and is not hidden, like `.DS_Store` or `._a.jpg`."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return [name for name in names if not name.startswith(".")]
 
 
 def _listing(folder: Path) -> list[str]:

@@ -262,7 +262,8 @@ def evaluate(
         ranking = this.evaluator.rank(snapshot, dataset, protocol)
         row = {**where, "seen": seen, **ranking.scores()}
         desk.progress.note(evaluation_line(row))
-        if last and this.examples:
+        first = next(iter(dataset.protocols.values()))
+        if last and this.examples and protocol is first:
             few = Few(this.examples, this.workdir / EXAMPLES)
             this.evaluator.write_examples(snapshot, dataset, ranking, few)
         desk.results.add(row)

@@ -101,7 +101,7 @@ def test_an_absent_modality_has_no_rows():
 def test_a_third_modality_is_a_longer_axis():
     labels, modality = stage()
     labels, modality = np.tile(labels, 2), np.concatenate([modality, modality * 0 + 2])
-    sampler = sampler_of(labels, modality, modalities=3)
+    sampler = sampler_of(labels, modality, modalities=("a", "b", "c"))
     rows = sampler[0]
     assert rows.shape == (3, 12)
     np.testing.assert_array_equal(labels[rows[2]], labels[rows[0]])
