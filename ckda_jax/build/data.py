@@ -1,12 +1,14 @@
 """The data of a run: its world, datasets, stages and batches."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from ckda_jax.data import catalog, decode, prepared, synthetic
+from ckda_jax.build.modalities import modalities
+from ckda_jax.data import catalog, decode, own, prepared, synthetic
 from ckda_jax.data.dataset import EVERY, Dataset, Options
 from ckda_jax.data.pipeline import Loading, TrainingStream
 from ckda_jax.data.protocol import LIFELONG
@@ -14,7 +16,7 @@ from ckda_jax.data.sampling import PairedSampler
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.engine.stage import Pace, Stage, plan
 from ckda_jax.retrieval.protocols import RULES, Rule
-from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_records
+from ckda_jax.structs import InputError, Records, concatenate_records
 
 WORLD = "world"
 """Folder of a run's synthetic world."""
@@ -32,9 +34,13 @@ Note = Callable[[str], None]
 def world(
     config: ConfigDict, workdir: Path, progress: Count | None = None
 ) -> dict[str, str]:
-    """Return every dataset's root folder, drawing a synthetic world if asked to."""
+    """Return every dataset's root folder, drawing a synthetic world if asked to.
+
+    The root of an own dataset that a table lists is the table.
+    """
+    given = catalog.own_sources(config.data.own)
     if not config.data.synthetic.enabled:
-        return dict(config.data.roots)
+        return {**config.data.roots, **given}
     wanted = config.data.synthetic
     size = synthetic.Size(
         identities=wanted.identities,
@@ -44,17 +50,20 @@ def world(
     seed = config.seed if wanted.seed < 0 else wanted.seed
     used = {*config.stages, *config.eval_only}
     sites = [name for name in synthetic.NAMES if name in used]
+    if not sites:
+        return given
     roots = synthetic.write(
         workdir / WORLD, seed=seed, size=size, sites=sites, progress=progress
     )
-    return {name: str(root) for name, root in roots.items()}
+    return {name: str(root) for name, root in roots.items()} | given
 
 
 def check_names(config: ConfigDict) -> None:
     """Refuse a sequence of datasets that is empty, repeats itself or is not there."""
     names = [*config.stages, *config.eval_only]
     drawn = config.data.synthetic.enabled
-    known = synthetic.NAMES if drawn else tuple(config.data.roots)
+    known = [*(synthetic.NAMES if drawn else config.data.roots)]
+    known += catalog.own_sources(config.data.own)
     if not config.stages:
         raise InputError("config.stages is empty; name at least one dataset")
     for name in names:
@@ -73,7 +82,11 @@ def check_names(config: ConfigDict) -> None:
 def check_protocols(config: ConfigDict) -> None:
     """Refuse protocols that are not there."""
     names = [*config.stages, *config.eval_only]
-    catalog.check_protocols(config.eval.protocols, names)
+    own_names = own.protocol_names(modalities(config))
+    table = dict.fromkeys(catalog.own_sources(config.data.own), own_names)
+    catalog.check_protocols(
+        config.eval.protocols, names, {**table, **catalog.PROTOCOLS}
+    )
 
 
 def require_lifelong(config: ConfigDict) -> None:
@@ -103,11 +116,20 @@ def datasets(
     progress: Count | None = None,
     note: Note | None = None,
 ) -> dict[str, Dataset]:
-    """Load every dataset that is learned or evaluated, and check its images."""
+    """Load every dataset that is learned or evaluated, and check its images.
+
+    Those that are only evaluated are left without training images.
+    """
     loaded = {
         name: _dataset(config, name, roots[name])
         for name in (*config.stages, *config.eval_only)
     }
+    for name in config.eval_only:
+        none = loaded[name].train.take(np.arange(0))
+        loaded[name] = dataclasses.replace(loaded[name], train=none)
+    _require_training(config, loaded)
+    check = {name: tuple(dataset.protocols) for name, dataset in loaded.items()}
+    catalog.check_protocols(config.eval.protocols, tuple(loaded), check)
     tables = [loaded[name].train for name in config.stages]
     for dataset in loaded.values():
         require_scores(dataset)
@@ -155,6 +177,15 @@ def _require_prepared(config: ConfigDict, dataset: Dataset) -> None:
             root.require(table.paths.tolist(), size, dataset.resize_test)
 
 
+def _require_training(config: ConfigDict, loaded: dict[str, Dataset]) -> None:
+    for name in config.stages:
+        if len(loaded[name].train) == 0:
+            raise InputError(
+                f"config.stages names {name}, but {loaded[name].root} has no training "
+                "images; add them, or name it in config.eval_only"
+            )
+
+
 def require_scores(dataset: Dataset) -> None:
     """Refuse a protocol whose scoring rule leaves no query anything to find."""
     for protocol in dataset.protocols.values():
@@ -190,8 +221,11 @@ def _dataset(config: ConfigDict, name: str, root: str) -> Dataset:
         protocols=catalog.asked_of(name, config.eval.protocols),
         galleries=config.eval.galleries,
         permutations=config.eval.permutations,
+        modalities=modalities(config),
+        own_rule=config.data.own_rule,
     )
-    return catalog.load(name, root, options)
+    load = catalog.load if name in catalog.DATASETS else catalog.load_own
+    return load(name, root, options)
 
 
 def stages(
@@ -237,7 +271,7 @@ def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:
             stage.records.modality,
             identities=config.train.identities,
             images=config.train.images,
-            modalities=len(MODALITIES),
+            modalities=modalities(config),
             steps=stage.steps,
             seed=config.seed,
             stage=stage.index,
@@ -248,4 +282,4 @@ def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:
 
 def images_per_step(config: ConfigDict) -> int:
     """Count the images of all modalities in a batch."""
-    return config.train.identities * config.train.images * len(MODALITIES)
+    return config.train.identities * config.train.images * len(modalities(config))

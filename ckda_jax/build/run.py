@@ -13,6 +13,7 @@ from rich.console import Console
 from ckda_jax import keys
 from ckda_jax.build import data, limits
 from ckda_jax.build.method import augment, learner
+from ckda_jax.build.modalities import check_lineage, check_modalities
 from ckda_jax.build.model import load_weights, shapes, variables
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine import pretrained
@@ -64,6 +65,8 @@ def draft(
         InputError: whatever cannot work, before any long work.
     """
     limits.check_limits(config)
+    check_modalities(config)
+    check_lineage(config, lineage)
     data.check_names(config)
     data.check_protocols(config)
     data.check_new(config, lineage)

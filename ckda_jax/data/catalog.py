@@ -1,11 +1,12 @@
 """The catalog: every dataset by name, and every protocol by name."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ckda_jax.data import llcm, regdb, sysu, vcm
+from ckda_jax.data import folder, llcm, regdb, sysu, table, vcm
 from ckda_jax.data.complaint import Complain
 from ckda_jax.data.dataset import EVERY, require_answers, require_strangers
 from ckda_jax.data.dataset import Dataset as Dataset
@@ -81,9 +82,7 @@ def load(name: str, root: str | Path, options: Options = DEFAULTS) -> Dataset:
     check_name(name)
     with readable(name, root):
         dataset = DATASETS[name](root, options)
-    require_answers(dataset)
-    require_strangers(dataset)
-    return dataset
+    return _checked(dataset)
 
 
 def survey(
@@ -123,6 +122,57 @@ def check_name(name: str) -> None:
         raise InputError(f"no dataset {name!r}; choose one of {', '.join(DATASETS)}")
 
 
+def own_sources(words: Iterable[str]) -> dict[str, str]:
+    """Read where own datasets lie, from words `NAME=FOLDER` or `NAME=TABLE`.
+
+    Raises:
+        InputError: a word of another form, a name that is taken.
+
+    >>> own_sources(["gate=data/gate", "yard=data/yard.csv"])
+    {'gate': 'data/gate', 'yard': 'data/yard.csv'}
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        name, _, path = word.partition("=")
+        if not re.fullmatch(r"[a-z0-9_-]+", name) or not path:
+            raise InputError(
+                f"config.data.own={word!r}: must be NAME=FOLDER or NAME=TABLE, with a "
+                "name of lower-case letters, digits, - and _"
+            )
+        if name in DATASETS or name in found:
+            raise InputError(
+                f"config.data.own={word!r}: there is a dataset {name} already; choose "
+                "another name"
+            )
+        found[name] = path
+    return found
+
+
+def load_own(name: str, path: str | Path, options: Options = DEFAULTS) -> Dataset:
+    """Load an own dataset from a folder or a table; no image is opened.
+
+    Args:
+        name: what it is called.
+        path: of the folder, see `folder.load`, or of the table, see `table.load`.
+        options: what is asked of it.
+
+    Raises:
+        InputError: as of `load`.
+    """
+    is_table = Path(path).suffix.lower() in table.SUFFIXES
+    read = table.load if is_table else folder.load
+    with readable(name, path):
+        dataset = read(name, path, options)
+    return _checked(dataset)
+
+
+def _checked(dataset: Dataset) -> Dataset:
+    """Refuse a dataset that nothing can be learned of by its protocols."""
+    require_answers(dataset)
+    require_strangers(dataset)
+    return dataset
+
+
 @contextlib.contextmanager
 def readable(name: str, root: str | Path) -> Iterator[None]:
     """Turn what the system says of a folder into a line that names it."""
@@ -141,26 +191,31 @@ def asked_of(dataset: str, words: Iterable[str]) -> tuple[str, ...]:
     ('lifelong', 'all-multi')
     """
     split = [word.rpartition("/") for word in words]
-    return tuple(name for own, _, name in split if own in ("", dataset))
+    return tuple(name for owner, _, name in split if owner in ("", dataset))
 
 
-def check_protocols(words: Iterable[str], datasets: Sequence[str]) -> None:
+def check_protocols(
+    words: Iterable[str],
+    datasets: Sequence[str],
+    protocols: Mapping[str, Sequence[str]] = PROTOCOLS,
+) -> None:
     """Refuse words that ask for no protocol of the datasets.
 
     Args:
         words: `NAME`, of every dataset that has it, or `DATASET/NAME`; a NAME may be
             `all`.
         datasets: names of the datasets at hand.
+        protocols: names of each dataset's protocols.
 
     Raises:
         InputError: naming the word and all there is.
     """
-    known = [f"{name}/{own}" for name in datasets for own in PROTOCOLS[name]]
+    known = [f"{name}/{one}" for name in datasets for one in protocols[name]]
     for word in words:
         dataset, _, name = word.rpartition("/")
         if not any(
-            dataset in ("", own.split("/")[0]) and name in (EVERY, own.split("/")[1])
-            for own in known
+            dataset in ("", one.split("/")[0]) and name in (EVERY, one.split("/")[1])
+            for one in known
         ):
             raise InputError(
                 f"there is no protocol {word!r} here; there are all, {', '.join(known)}"

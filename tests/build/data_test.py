@@ -6,17 +6,26 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ckda_jax.build import data
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.structs import InputError
 from tests import runs
+from tests.data.layouts import write_own
 
 
 def load(config, world):
     """Load the datasets of a config."""
     return data.datasets(config, {name: str(root) for name, root in world.items()})
+
+
+def pictures(root):
+    """Put a small picture into every image file of a folder; return the folder."""
+    for path in root.rglob("*.jpg"):
+        Image.new("RGB", (8, 16)).save(path)
+    return root
 
 
 def test_world_of_real_data_is_the_roots(world, tmp_path):
@@ -68,6 +77,60 @@ def test_a_rule_that_leaves_nothing_to_find_is_refused(world):
     left = dataclasses.replace(loaded, protocols={"lifelong": few})
     with pytest.raises(InputError, match="sysu, protocol lifelong: its rule takes"):
         data.require_scores(left)
+
+
+def test_own_datasets_stand_beside_roots_and_drawn_sites(world, tmp_path):
+    config = runs.configuration(world, stages="gate", data__own="gate=data/gate")
+    config.data.synthetic.update(enabled=True, identities=4, test_identities=2)
+    assert data.world(config, tmp_path) == {"gate": "data/gate"}
+    assert runs.listing(tmp_path) == []
+    config.data.synthetic.enabled = False
+    assert data.world(config, tmp_path) == {
+        **{name: str(root) for name, root in world.items()},
+        "gate": "data/gate",
+    }
+    data.check_names(config)
+
+
+def test_protocols_of_own_datasets_are_checked_before_and_after_loading(
+    world, tmp_path
+):
+    root = pictures(write_own(tmp_path / "gate"))
+    shutil.rmtree(root / "test" / "thermal")
+
+    def config(words):
+        return runs.configuration(
+            world,
+            stages="gate",
+            modalities="visible,infrared,thermal",
+            data__own=f"gate={root}",
+            eval__protocols=words,
+        )
+
+    data.check_protocols(config("lifelong,gate/thermal-to-visible"))
+    with pytest.raises(InputError, match="no protocol 'gate/visible-to-depth' here"):
+        data.check_protocols(config("gate/visible-to-depth"))
+    # Only the images tell that nobody was filmed in thermal.
+    with pytest.raises(InputError, match="no protocol 'gate/thermal-to-visible' here"):
+        load(config("lifelong,gate/thermal-to-visible"), {"gate": root})
+    loaded = load(config("all"), {"gate": root})["gate"]
+    assert list(loaded.protocols) == [
+        "lifelong",
+        "visible-to-infrared",
+        "infrared-to-visible",
+    ]
+
+
+def test_an_own_dataset_without_training_images_is_for_evaluation(world, tmp_path):
+    root = pictures(write_own(tmp_path / "gate", ("visible", "infrared")))
+    own = {"data__own": f"gate={root}"}
+    learned = runs.configuration(world, stages="regdb", eval_only="gate", **own)
+    loaded = load(learned, {**world, "gate": root})
+    assert len(loaded["gate"].train) == 0 < len(loaded["regdb"].train)
+    shutil.rmtree(root / "train")
+    assert len(load(learned, {**world, "gate": root})["gate"].protocols) == 1
+    with pytest.raises(InputError, match="names gate, but .*/gate has no training im"):
+        load(runs.configuration(world, stages="gate", **own), {"gate": root})
 
 
 @pytest.mark.parametrize(

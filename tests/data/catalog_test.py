@@ -143,3 +143,65 @@ def test_every_protocol_loads_by_name(tmp_path, name):
         assert list(alone.protocols) == [key]
         paths = alone.protocols[key].query.paths
         assert paths.tolist() == protocol.query.paths.tolist()
+
+
+OWN = Options(modalities=layouts.MODALITIES)
+
+
+def test_own_datasets_are_named_with_their_folder_or_table():
+    words = ("a-1=data/x", "b_2=/y=z.csv")
+    assert catalog.own_sources(words) == {"a-1": "data/x", "b_2": "/y=z.csv"}
+    assert catalog.own_sources(()) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["site"], "config.data.own='site': must be NAME=FOLDER or NAME=TABLE"),
+        (["site="], "must be NAME=FOLDER"),
+        (["Site=x"], "a name of lower-case letters, digits, - and _"),
+        (["=x"], "must be NAME=FOLDER"),
+        (["sysu=x"], "there is a dataset sysu already; choose another name"),
+        (["a=x", "a=y"], "config.data.own='a=y': there is a dataset a already"),
+    ],
+)
+def test_refuses_other_words_for_own_datasets(words, said):
+    with pytest.raises(InputError, match=said):
+        catalog.own_sources(words)
+
+
+def test_a_folder_and_a_table_of_it_are_the_same_own_dataset(tmp_path):
+    root = layouts.write_own(tmp_path / "site")
+    folder = catalog.load_own("site", root, OWN)
+    paths = sorted(path.relative_to(root) for path in root.rglob("*.jpg"))
+    rows = [
+        f"{path},{path.parts[2]},{path.parts[1]},{path.parts[0]},{path.name[:2]}"
+        for path in paths
+    ]
+    header = "path,identity,modality,split,camera"
+    layouts.write_lines(root / "site.csv", [header, *rows])
+    table = catalog.load_own("site", root / "site.csv", OWN)
+    assert table.names == folder.names
+    pairs = [
+        (dataset.train, dataset.protocols["lifelong"]) for dataset in (folder, table)
+    ]
+    (train, lifelong), (other, another) = pairs
+    assert sorted(
+        zip(train.paths, train.identity, train.camera, strict=True)
+    ) == sorted(zip(other.paths, other.identity, other.camera, strict=True))
+    assert set(lifelong.query.paths) == set(another.query.paths)
+
+
+def test_refuses_own_people_in_training_and_test_by_name(tmp_path):
+    root = layouts.write_own(tmp_path)
+    for modality in layouts.MODALITIES:
+        layouts.touch(root / "train" / modality / "Zoë" / "c1_0.jpg")
+    with pytest.raises(InputError, match="the query shows identity Zoë of the tr"):
+        catalog.load_own("site", root, OWN)
+
+
+def test_protocols_of_own_datasets_are_known_by_a_table_of_their_own():
+    table = {"site": ("lifelong", "visible-to-thermal")}
+    catalog.check_protocols(["all", "site/visible-to-thermal"], ["site"], table)
+    with pytest.raises(InputError, match="there are all, site/lifelong, site/visi"):
+        catalog.check_protocols(["site/thermal-to-visible"], ["site"], table)

@@ -3,6 +3,7 @@ import pytest
 from ckda_jax.data.layout import (
     Layout,
     draw,
+    list_folders,
     list_images,
     name_some,
     open_root,
@@ -81,6 +82,14 @@ def test_list_images_sorts_and_leaves_out_other_files(tmp_path):
         touch(tmp_path / name)
     assert list_images(tmp_path) == ["a.JPG", "b.jpg", "c.bmp"]
     assert list_images(tmp_path / "absent") == []
+
+
+def test_hidden_files_and_folders_are_not_listed(tmp_path):
+    for name in ("._b.jpg", ".hidden/c.jpg", "a/d.jpg", "b.jpg"):
+        touch(tmp_path / name)
+    assert list_images(tmp_path) == ["b.jpg"]
+    assert list_folders(tmp_path) == ["a"]
+    assert list_folders(tmp_path / "absent") == list_folders(tmp_path / "b.jpg") == []
 
 
 def test_require_images_counts_each_absent_image_once(tmp_path):

@@ -1,9 +1,11 @@
 """Tiny folders in the on-disk layouts of the four datasets, with empty image files."""
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 MODALITY_FOLDERS = {"Visible": "v", "Thermal": "t"}
+MODALITIES = ("visible", "infrared", "thermal")
 
 
 def touch(path: Path) -> None:
@@ -96,4 +98,13 @@ def write_vcm(root: Path) -> Path:
         write_lines(root / "info" / f"track_{split}_info.txt", tracks)
         if split == "test":
             write_lines(root / "info" / "query_IDX.txt", [" ".join(queries)], end="")
+    return root
+
+
+def write_own(root: Path, modalities: Iterable[str] = MODALITIES) -> Path:
+    """Write a folder of one's own: train ids 2, 10, test ids Ann, Zoë; two cameras."""
+    splits = {"train": ("2", "10"), "test": ("Ann", "Zoë")}
+    for split, modality in itertools.product(splits, modalities):
+        for identity, camera in itertools.product(splits[split], ("c1", "c2")):
+            touch(root / split / modality / identity / f"{camera}_0.jpg")
     return root
