@@ -1,6 +1,7 @@
 """The catalog: every dataset by name, and every protocol by name."""
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -111,8 +112,10 @@ def survey(
         folder = open_root(root, expected, "--root")
         found = SURVEYS[name](folder, options, index_only=index_only)
         if not index_only:
-            for table in found.splits.values():
-                require_images(folder, layout, table.paths.tolist())
+            listed = (t.paths.tolist() for t in found.splits.values())
+            every = itertools.chain.from_iterable(listed)
+            names = (path.removeprefix(f"{folder}/") for path in every)
+            require_images(folder, layout, names)
     return found
 
 
