@@ -133,7 +133,6 @@ def test_real_list_starts_as_published():
     assert np.unique([image.row.camera for image in test]).tolist() == [2]
 
 
-<<<<<<< HEAD
 def test_the_two_directions_swap_query_and_gallery(tmp_path):
     options = Options(protocols=("all",))
     protocols = regdb.load(layouts.write_regdb(tmp_path), options).protocols
@@ -143,7 +142,8 @@ def test_the_two_directions_swap_query_and_gallery(tmp_path):
     assert back.gallery.paths.tolist() == forth.query.paths.tolist()
     lifelong = protocols["lifelong"]
     assert lifelong.query.paths.tolist() == forth.query.paths.tolist()
-=======
+
+
 def test_a_survey_gathers_every_line_that_cannot_be_used(tmp_path):
     root = layouts.write_regdb(tmp_path)
     file = root / "idx/train_thermal_1.txt"
@@ -158,4 +158,3 @@ def test_a_survey_gathers_every_line_that_cannot_be_used(tmp_path):
     assert where == ["2", "4", "3"]
     lost = sum(map(len, whole.splits.values())) - sum(map(len, found.splits.values()))
     assert lost == 2
->>>>>>> 6367e15 (Test describe and check: published numbers, every kind of damage, all in one run)
