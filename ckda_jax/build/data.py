@@ -110,13 +110,8 @@ def check_new(config: ConfigDict, lineage: Lineage) -> None:
         )
 
 
-def datasets(
-    config: ConfigDict,
-    roots: dict[str, str],
-    progress: Count | None = None,
-    note: Note | None = None,
-) -> dict[str, Dataset]:
-    """Load every dataset that is learned or evaluated, and check its images.
+def datasets(config: ConfigDict, roots: dict[str, str]) -> dict[str, Dataset]:
+    """Load every dataset that is learned or evaluated; no image is opened.
 
     Those that are only evaluated are left without training images.
     """
@@ -130,10 +125,31 @@ def datasets(
     _require_training(config, loaded)
     check = {name: tuple(dataset.protocols) for name, dataset in loaded.items()}
     catalog.check_protocols(config.eval.protocols, tuple(loaded), check)
-    tables = [loaded[name].train for name in config.stages]
     for dataset in loaded.values():
         require_scores(dataset)
         _require_prepared(config, dataset)
+    return loaded
+
+
+def check_images(
+    config: ConfigDict,
+    loaded: dict[str, Dataset],
+    progress: Count | None = None,
+    note: Note | None = None,
+) -> None:
+    """Decode every image of a run before anything is learned.
+
+    Args:
+        config: of the run.
+        loaded: its datasets.
+        progress: told how many are decoded.
+        note: told of images that are put up with.
+
+    Raises:
+        InputError: images that cannot be used, or too many of them.
+    """
+    tables = [loaded[name].train for name in config.stages]
+    for dataset in loaded.values():
         for protocol in dataset.protocols.values():
             tables += [protocol.query, protocol.gallery]
     threads = max(config.data.threads, 1)
@@ -145,7 +161,6 @@ def datasets(
         more = "; config.data.bad_images=skip replaces training images only"
         decode.refuse_unusable(problems, len(every), more)
     decode.refuse_unusable(problems, len(every))
-    return loaded
 
 
 def _replace(

@@ -14,8 +14,10 @@ from ckda_jax.data.protocol import Protocol, Trial
 from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.files import write_json
-from ckda_jax.retrieval import metrics
+from ckda_jax.retrieval import chance, metrics
+from ckda_jax.retrieval.distances import Cosine, Distances
 from ckda_jax.retrieval.protocols import RULES
+from ckda_jax.retrieval.rerank import rerank
 from ckda_jax.structs import InputError, Records, concatenate_records
 
 
@@ -27,11 +29,18 @@ class Ranking:
         protocol: the protocol.
         query: `[q, d]`, unit embeddings of the query's items.
         gallery: `[g, d]`, of the gallery's.
+        rerank_bytes: memory to re-rank the galleries in; 0: they are not re-ranked.
     """
 
     protocol: Protocol
     query: Float[np.ndarray, "q d"]
     gallery: Float[np.ndarray, "g d"]
+    rerank_bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the scores are recorded under."""
+        return f"{self.protocol.name}{'-reranked' if self.rerank_bytes else ''}"
 
     def scores(self) -> dict[str, Any]:
         """Score the ranking, as a row of `results.json`.
@@ -50,23 +59,36 @@ class Ranking:
         return {**sizes, **means, "trials": len(trials), "spread": spread}
 
     def _scores(self, trial: Trial) -> dict[str, Any]:
-        query = self.protocol.items(self.protocol.query).take(trial.query)
-        gallery = self.protocol.items(self.protocol.gallery).take(trial.gallery)
-        found = metrics.evaluate(
-            self.distances(trial),
-            query.identity,
-            query.camera,
-            gallery.identity,
-            gallery.camera,
-            RULES[self.protocol.rule],
-        )
+        found = metrics.evaluate(self.distances(trial), *self._truth(trial))
         ranks = {f"rank{r}": found.rank(r) for r in (1, 5, 10, 20)}
-        sizes = {"queries": found.valid, "gallery": len(gallery)}
+        sizes = {"queries": found.valid, "gallery": len(trial.gallery)}
         return {**sizes, "mAP": found.mAP, "mINP": found.mINP, **ranks}
 
-    def distances(self, trial: Trial) -> Float[np.ndarray, "q g"]:
-        """Compare each query of a trial with each gallery item: minus the cosine."""
-        return -(self.query[trial.query] @ self.gallery[trial.gallery].T)
+    def warning(self, scores: dict[str, Any]) -> str | None:
+        """Say that scores are not clearly above chance, where they are not."""
+        level = chance.expected(*self._truth(self.protocol.each_trial()[0])).mAP
+        return chance.warning("mAP", scores["mAP"], level)
+
+    def _truth(self, trial: Trial) -> tuple[Any, ...]:
+        """Return what decides which answers are right, as `metrics.evaluate` takes it.
+
+        Identities and cameras of the queries, then of the gallery, and the rule.
+        """
+        query, gallery = self._items(trial)
+        columns = query.identity, query.camera, gallery.identity, gallery.camera
+        return *columns, RULES[self.protocol.rule]
+
+    def _items(self, trial: Trial) -> tuple[Records, Records]:
+        protocol = self.protocol
+        query = protocol.items(protocol.query).take(trial.query)
+        return query, protocol.items(protocol.gallery).take(trial.gallery)
+
+    def distances(self, trial: Trial) -> Distances:
+        """Compare the queries of a trial with its gallery, a block at a time."""
+        sides = self.query[trial.query], self.gallery[trial.gallery]
+        if self.rerank_bytes:
+            return rerank(*sides, budget=self.rerank_bytes)
+        return Cosine(*sides)
 
     def lists(
         self, queries: int, names: Names = PUBLISHED, length: int = 10
@@ -85,13 +107,12 @@ class Ranking:
         chosen = np.linspace(0, len(trial.query) - 1, min(queries, len(trial.query)))
         chosen = np.unique(chosen.astype(int))
         few = Trial(trial.query[chosen], trial.gallery)
-        query = self.protocol.items(self.protocol.query).take(few.query)
-        gallery = self.protocol.items(self.protocol.gallery).take(few.gallery)
+        query, gallery = self._items(few)
         removed = RULES[self.protocol.rule].removal(
             query.identity, query.camera, gallery.identity, gallery.camera
         )
         lists = []
-        for row, distances in enumerate(self.distances(few)):
+        for row, distances in enumerate(self.distances(few)[:]):
             places = metrics.ranked(distances, removed[row], length)
             shown = [
                 {
@@ -123,10 +144,12 @@ class Evaluator:
         modality: `own`, or `swapped` to feed each image through the prompts of the
             other one of two modalities, or `DATASET:swapped`, as the released code does
             for LLCM.
+        rerank_bytes: memory to re-rank galleries in; 0: they are not re-ranked.
     """
 
     embedder: Embedder
     modality: str = "own"
+    rerank_bytes: int = 0
 
     def rank(self, snapshot: Snapshot, dataset: Dataset, protocol: Protocol) -> Ranking:
         """Embed a protocol's images."""
@@ -145,7 +168,12 @@ class Evaluator:
                 )
                 for records in (protocol.query, protocol.gallery)
             )
-            yield Ranking(protocol=protocol, query=query, gallery=gallery)
+            yield Ranking(
+                protocol=protocol,
+                query=query,
+                gallery=gallery,
+                rerank_bytes=self.rerank_bytes,
+            )
 
     def _features(
         self,

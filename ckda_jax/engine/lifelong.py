@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -262,9 +262,12 @@ def evaluate(
         ]
         first = next(iter(dataset.protocols))
         for ranking in this.evaluator.rankings(snapshot, dataset, open_ones):
-            name = ranking.protocol.name
+            name = ranking.name
             row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
             desk.progress.note(evaluation_line(row))
+            doubt = ranking.warning(row) if seen else None
+            if doubt:
+                desk.progress.note(f"warning: {dataset.name} {name}: {doubt}")
             if last and this.examples and name == first:
                 few = Few(this.examples, this.workdir / EXAMPLES)
                 this.evaluator.write_examples(snapshot, dataset, ranking, few)
@@ -281,15 +284,30 @@ def due(this: Run, at: int) -> Iterator[tuple[Dataset, bool]]:
         yield dataset, dataset.name in learned | this.learned_before
 
 
-def scores(this: Run, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
-    """Evaluate a finished stage on every dataset, writing nothing."""
+def scores(
+    this: Run, snapshot: Snapshot, warn: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """Evaluate a finished stage on every dataset, writing nothing.
+
+    Args:
+        this: the run.
+        snapshot: of the stage.
+        warn: told of scores of learned datasets that are not clearly above chance.
+
+    Yields:
+        Rows as in `results.json`.
+    """
     at = int(snapshot.stage)
     for dataset, seen in due(this, at):
         where = {"stage": at, "epoch": None, "dataset": dataset.name}
         protocols = dataset.protocols.values()
         for ranking in this.evaluator.rankings(snapshot, dataset, protocols):
-            name = ranking.protocol.name
-            yield {**where, "protocol": name, "seen": seen, **ranking.scores()}
+            name = ranking.name
+            row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
+            doubt = ranking.warning(row) if seen else None
+            if doubt:
+                warn(f"warning: {dataset.name} {name}: {doubt}")
+            yield row
 
 
 def evaluation_line(row: dict[str, Any]) -> str:

@@ -107,7 +107,7 @@ def rerank(
         raise InputError(
             f"re-ranking {len(query)} queries and a gallery of {len(gallery)} may take"
             f" {need / 2**30:.2f} GiB and the budget is {budget / 2**30:.2f} GiB; give"
-            f" budget={need} or a smaller k1 than {k1}"
+            f" that many ({need} bytes) or a smaller k1 than {k1}"
         )
     both = np.concatenate([query, gallery]).astype(np.float32, copy=False)
     near, _ = nearest(both, both, k1 + 1, budget=SEARCH)

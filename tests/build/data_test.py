@@ -18,7 +18,10 @@ from tests.data.layouts import write_own
 
 def load(config, world):
     """Load the datasets of a config."""
-    return data.datasets(config, {name: str(root) for name, root in world.items()})
+    roots = {name: str(root) for name, root in world.items()}
+    loaded = data.datasets(config, roots)
+    data.check_images(config, loaded)
+    return loaded
 
 
 def pictures(root):
@@ -56,7 +59,8 @@ def test_drawing_and_checking_tell_how_far_they_are(world, tmp_path):
     drawn, checked = [], []
     roots = data.world(config, tmp_path, lambda *count: drawn.append(count))
     assert drawn[-1][0] == drawn[-1][1] == len(drawn)
-    loaded = data.datasets(config, roots, lambda *count: checked.append(count))
+    loaded = data.datasets(config, roots)
+    data.check_images(config, loaded, lambda *count: checked.append(count))
     tables = [loaded["regdb"].train]
     for dataset in loaded.values():
         (protocol,) = dataset.protocols.values()
@@ -238,7 +242,8 @@ def test_a_bad_training_image_is_an_error_unless_it_may_be_replaced(spoilt):
     config = runs.configuration(roots, stages="regdb", data__bad_images="skip")
     notes = []
     names = {name: str(root) for name, root in roots.items()}
-    loaded = data.datasets(config, names, note=notes.append)
+    loaded = data.datasets(config, names)
+    data.check_images(config, loaded, note=notes.append)
     (note,) = notes
     assert "the place of 1 of 120 training images" in note
     assert before.train.paths[5] in note

@@ -11,6 +11,7 @@ from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.evaluate import Few, Ranking, check_per_dataset, per_dataset
 from ckda_jax.retrieval import metrics
 from ckda_jax.retrieval.protocols import RULES
+from ckda_jax.retrieval.rerank import rerank
 from ckda_jax.structs import InputError, Records
 from tests import runs
 
@@ -44,7 +45,7 @@ def ranking():
 
 def first_distances(ranking):
     """Compare the queries and the gallery of the first trial."""
-    return ranking.distances(ranking.protocol.each_trial()[0])
+    return ranking.distances(ranking.protocol.each_trial()[0])[:]
 
 
 def test_scores_are_those_of_the_metrics(ranking):
@@ -85,6 +86,25 @@ def test_trials_are_averaged_with_their_spread(ranking):
     assert "trials" not in single[0]
 
 
+def test_scores_at_chance_are_doubted(ranking):
+    scores = ranking.scores()
+    said = ranking.warning(scores)
+    assert said is not None and "not clearly above chance" in said
+    assert "wrong modality" in said
+    assert ranking.warning({"mAP": 5.0}) is None
+
+
+def test_a_gallery_may_be_reranked_in_memory_enough(ranking):
+    other = dataclasses.replace(ranking, rerank_bytes=2**30)
+    (trial,) = other.protocol.each_trial()
+    assert (ranking.name, other.name) == ("p", "p-reranked")
+    wanted = rerank(other.query, other.gallery)[:]
+    np.testing.assert_array_equal(other.distances(trial)[:], wanted)
+    assert np.abs(wanted - first_distances(ranking)).max() > 0.1
+    with pytest.raises(InputError, match="re-ranking 3 queries and a gallery of 4 may"):
+        dataclasses.replace(ranking, rerank_bytes=100).scores()
+
+
 def test_lists_show_the_first_trial(ranking):
     trials = (
         Trial(np.array([1]), np.array([2, 1])),
@@ -105,7 +125,9 @@ def test_lists_are_ranked_marked_and_without_what_the_protocol_removes(ranking):
         "modality": "infrared",
     }
     # The two nearest, from camera 2, are removed for a query from camera 3.
-    shown = [(e["path"], e["distance"], e["correct"]) for e in first["gallery"]]
+    shown = [
+        (e["path"], round(e["distance"], 6), e["correct"]) for e in first["gallery"]
+    ]
     assert shown == [("/data/0/1.jpg", 0.2, False), ("/data/0/0.jpg", 0.3, True)]
     assert second["query"]["identity"] == 7
     assert second["gallery"][0]["correct"]
