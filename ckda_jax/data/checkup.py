@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ckda_jax.data import catalog, diagnosis, sysu
+from ckda_jax.data import catalog, diagnosis, prepared, sysu
 from ckda_jax.data.command import Command
 from ckda_jax.data.complaint import told
 from ckda_jax.data.counts import Description, describe, differences, total
@@ -194,6 +194,11 @@ def _order(given: argparse.Namespace) -> Order:
     if not root.is_dir():
         state = "is not a folder" if root.exists() else "does not exist"
         raise InputError(f"--root {root} {state}; give the folder of the dataset")
+    if prepared.above(root) is not None:
+        raise InputError(
+            f"--root {root} is prepared: its images have been decoded; give the folder"
+            " that it was made of"
+        )
     return Order(
         name=given.name,
         root=root,

@@ -158,6 +158,16 @@ def test_datasets_without_index_files_are_checked_by_their_loader(
     assert "lacks Visible/" in problems["index files"][0]
 
 
+def test_a_prepared_root_has_no_images_to_check(tmp_path, capsys):
+    root = layouts.paint(layouts.write_regdb(tmp_path / "raw"))
+    out = tmp_path / "prepared"
+    order = ["--root", str(root), "--out", str(out), "--size", "16", "8"]
+    assert main(["prepare", "regdb", *order]) == 0
+    assert main(check("regdb", out)) == 2
+    assert f"--root {out} is prepared" in capsys.readouterr().err
+    assert main(["describe", "regdb", "--root", str(out)]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
