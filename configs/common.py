@@ -32,6 +32,7 @@ def get_config() -> ConfigDict:
     data.trial = 1  # RegDB's split, 1 to 10
     data.max_identities = 0  # training identities per dataset, in label order; 0: all
     data.resample = "direct"  # direct | reference: how images are brought to size
+    data.bad_images = "error"  # error | skip: show another one of the same identity
     data.workers = 0  # processes that decode images; no influence on the batches
     data.threads = 4  # threads that decode images; no influence on the batches
     data.cache = 1.0  # GiB of decoded training images kept in memory

@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ckda_jax.build.modalities import modalities
-from ckda_jax.data import catalog, decode, own, synthetic
+from ckda_jax.data import catalog, decode, own, prepared, synthetic
 from ckda_jax.data.dataset import EVERY, Dataset, Options
 from ckda_jax.data.pipeline import Loading, TrainingStream
 from ckda_jax.data.protocol import LIFELONG
@@ -26,6 +26,9 @@ AT_ONCE = 64
 
 Count = Callable[[int, int], None]
 """Is told how many are done, of how many."""
+
+Note = Callable[[str], None]
+"""Is told what a user should know, in a line."""
 
 
 def world(
@@ -108,40 +111,78 @@ def check_new(config: ConfigDict, lineage: Lineage) -> None:
 
 
 def datasets(
-    config: ConfigDict, roots: dict[str, str], progress: Count | None = None
+    config: ConfigDict,
+    roots: dict[str, str],
+    progress: Count | None = None,
+    note: Note | None = None,
 ) -> dict[str, Dataset]:
     """Load every dataset that is learned or evaluated, and check its images.
 
     Those that are only evaluated are left without training images.
     """
-    loaded = {
-        name: _dataset(config, name, roots[name])
-        for name in (*config.stages, *config.eval_only)
-    }
+    loaded = {name: _dataset(config, name, roots[name]) for name in config.stages}
+    _require_training(loaded)
     for name in config.eval_only:
-        none = loaded[name].train.take(np.arange(0))
-        loaded[name] = dataclasses.replace(loaded[name], train=none)
-    _require_training(config, loaded)
-    check = {name: tuple(dataset.protocols) for name, dataset in loaded.items()}
-    catalog.check_protocols(config.eval.protocols, tuple(loaded), check)
+        dataset = _dataset(config, name, roots[name])
+        none = dataset.train.take(np.arange(0))
+        loaded[name] = dataclasses.replace(dataset, train=none)
+    found = {name: tuple(dataset.protocols) for name, dataset in loaded.items()}
+    catalog.check_protocols(config.eval.protocols, tuple(loaded), found)
     tables = [loaded[name].train for name in config.stages]
     for dataset in loaded.values():
         require_scores(dataset)
+        _require_prepared(config, dataset)
         for protocol in dataset.protocols.values():
             tables += [protocol.query, protocol.gallery]
     threads = max(config.data.threads, 1)
     every = concatenate_records(tables)
-    decode.check_images(every, threads=threads, progress=progress)
+    problems = decode.find_unusable(every, threads=threads, progress=progress)
+    if config.data.bad_images == "skip":
+        for name in config.stages:
+            problems = _replace(loaded[name], problems, note)
+        more = "; config.data.bad_images=skip replaces training images only"
+        decode.refuse_unusable(problems, len(every), more)
+    decode.refuse_unusable(problems, len(every))
     return loaded
 
 
-def _require_training(config: ConfigDict, loaded: dict[str, Dataset]) -> None:
-    for name in config.stages:
-        if len(loaded[name].train) == 0:
+def _require_training(learned: dict[str, Dataset]) -> None:
+    """Refuse to learn a dataset that has nothing to learn of."""
+    for name, dataset in learned.items():
+        if len(dataset.train) == 0:
             raise InputError(
-                f"config.stages names {name}, but {loaded[name].root} has no training "
+                f"config.stages names {name}, but {dataset.root} has no training "
                 "images; add them, or name it in config.eval_only"
             )
+
+
+def _replace(
+    dataset: Dataset, problems: dict[str, str], note: Note | None
+) -> dict[str, str]:
+    """Put up with a few bad training images; return the problems of other images."""
+    learned = set(dataset.train.paths.tolist())
+    own = {path: problems[path] for path in problems if path in learned}
+    decode.allow_few(own, len(learned), "config.data.bad_images=skip")
+    if own and note is not None:
+        note(
+            f"{dataset.name}: others of the same identity and modality take the place "
+            f"of {len(own)} of {len(learned)} training images: "
+            f"{decode.name_problems(own)}"
+        )
+    return {path: said for path, said in problems.items() if path not in own}
+
+
+def _require_prepared(config: ConfigDict, dataset: Dataset) -> None:
+    """Refuse a prepared root without the images of a run, before any long work."""
+    root = prepared.at(dataset.root)
+    if root is None:
+        return
+    size = tuple(config.model.image_size)
+    if dataset.name in config.stages:
+        root.require(dataset.train.paths.tolist(), size, dataset.resize_train)
+    for protocol in dataset.protocols.values():
+        for table in (protocol.query, protocol.gallery):
+            root.require(table.paths.tolist(), size, dataset.resize_test)
 
 
 def require_scores(dataset: Dataset) -> None:
@@ -204,7 +245,10 @@ def stages(
 
 
 def stream(
-    config: ConfigDict, stage: Stage, shard: tuple[int, int] = (0, 1)
+    config: ConfigDict,
+    stage: Stage,
+    shard: tuple[int, int] = (0, 1),
+    note: Note | None = None,
 ) -> TrainingStream:
     """Open the training batches of a stage."""
     loading = Loading(
@@ -213,9 +257,10 @@ def stream(
         threads=config.data.threads,
         workers=config.data.workers,
         cache_bytes=int(config.data.cache * 2**30),
+        bad_images=config.data.bad_images,
     )
     sampler = _sampler(config, stage)
-    return TrainingStream(stage.records, sampler, loading, shard=shard)
+    return TrainingStream(stage.records, sampler, loading, shard=shard, note=note)
 
 
 def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from ckda_jax.data import catalog
 from ckda_jax.data.dataset import GALLERIES, OWN_RULES
+from ckda_jax.data.images import BAD_IMAGES
 from ckda_jax.engine.augment import FILLS
 from ckda_jax.engine.evaluate import check_per_dataset
 from ckda_jax.losses.metric import ANCHORS
@@ -84,6 +85,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "data.resample": ("direct", "reference"),
     "data.own_rule": OWN_RULES,
     "eval.galleries": GALLERIES,
+    "data.bad_images": BAD_IMAGES,
     "erasing.fill": tuple(FILLS),
     "alignment.relation": RELATIONS,
     "alignment.student_space": STUDENT_SPACES,

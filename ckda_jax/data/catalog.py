@@ -1,13 +1,18 @@
 """The catalog: every dataset by name, and every protocol by name."""
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from ckda_jax.data import folder, llcm, regdb, sysu, table, vcm
+from ckda_jax.data.complaint import Complain
 from ckda_jax.data.dataset import EVERY, require_answers, require_strangers
 from ckda_jax.data.dataset import Dataset as Dataset
 from ckda_jax.data.dataset import Options as Options
+from ckda_jax.data.layout import Layout, open_root, require_images
+from ckda_jax.data.survey import Survey, of_dataset
 from ckda_jax.structs import InputError
 
 DATASETS: dict[str, Callable[[str | Path, Options], Dataset]] = {
@@ -15,6 +20,35 @@ DATASETS: dict[str, Callable[[str | Path, Options], Dataset]] = {
     "sysu": sysu.load,
     "llcm": llcm.load,
     "vcm": vcm.load,
+}
+
+LAYOUTS: dict[str, Callable[[Options], Layout]] = {
+    "regdb": lambda options: regdb.layout(options.trial),
+    "sysu": lambda options: sysu.LAYOUT,
+    "llcm": lambda options: llcm.LAYOUT,
+    "vcm": lambda options: vcm.LAYOUT,
+}
+"""What must lie in the folder of each published dataset."""
+
+
+class Surveyor(Protocol):
+    """Lists what the index files of a dataset name; see `regdb.survey`."""
+
+    def __call__(
+        self,
+        root: Path,
+        options: Options,
+        complain: Complain = ...,
+        *,
+        index_only: bool = ...,
+    ) -> Survey: ...
+
+
+SURVEYS: dict[str, Surveyor] = {
+    "regdb": regdb.survey,
+    "sysu": sysu.survey,
+    "llcm": llcm.survey,
+    "vcm": vcm.survey,
 }
 
 DEFAULTS = Options()
@@ -45,9 +79,49 @@ def load(name: str, root: str | Path, options: Options = DEFAULTS) -> Dataset:
             absent images, an identity with one modality only, a protocol in which
             nothing can be found or people are known.
     """
+    check_name(name)
+    with readable(name, root):
+        dataset = DATASETS[name](root, options)
+    require_answers(dataset)
+    require_strangers(dataset)
+    return dataset
+
+
+def survey(
+    name: str, root: str | Path, options: Options, *, index_only: bool = False
+) -> Survey:
+    """List every image of a dataset, also those that no run uses; none is opened.
+
+    Args:
+        name: key of `DATASETS`.
+        root: the dataset's folder, as given to `--root`.
+        options: what is asked of it.
+        index_only: do without the images, and without what only names them.
+
+    Raises:
+        InputError: an unknown name, a wrong or incomplete root, an unusable index file,
+            absent images.
+    """
+    check_name(name)
+    if name not in SURVEYS and index_only:
+        raise InputError(f"--index-only: {name} has no index files; leave it out")
+    if name not in SURVEYS:
+        return of_dataset(load(name, root, options))
+    layout = LAYOUTS[name](options)
+    with readable(name, root):
+        expected = layout.without_images() if index_only else layout
+        folder = open_root(root, expected, "--root")
+        found = SURVEYS[name](folder, options, index_only=index_only)
+        if not index_only:
+            for table in found.splits.values():
+                require_images(folder, layout, table.paths.tolist())
+    return found
+
+
+def check_name(name: str) -> None:
+    """Refuse the name of no dataset."""
     if name not in DATASETS:
         raise InputError(f"no dataset {name!r}; choose one of {', '.join(DATASETS)}")
-    return _checked(name, root, lambda: DATASETS[name](root, options))
 
 
 def own_sources(words: Iterable[str]) -> dict[str, str]:
@@ -89,20 +163,22 @@ def load_own(name: str, path: str | Path, options: Options = DEFAULTS) -> Datase
     """
     is_table = Path(path).suffix.lower() in table.SUFFIXES
     read = table.load if is_table else folder.load
-    return _checked(name, path, lambda: read(name, path, options))
+    with readable(name, path):
+        dataset = read(name, path, options)
+    require_answers(dataset)
+    require_strangers(dataset)
+    return dataset
 
 
-def _checked(name: str, root: str | Path, read: Callable[[], Dataset]) -> Dataset:
-    """Read a dataset and refuse one that nothing can be learned of by its protocols."""
+@contextlib.contextmanager
+def readable(name: str, root: str | Path) -> Iterator[None]:
+    """Turn what the system says of a folder into a line that names it."""
     try:
-        dataset = read()
+        yield
     except OSError as error:
         raise InputError(
             f"{name}: {root} cannot be read ({error}); check its permissions"
         ) from error
-    require_answers(dataset)
-    require_strangers(dataset)
-    return dataset
 
 
 def asked_of(dataset: str, words: Iterable[str]) -> tuple[str, ...]:

@@ -72,6 +72,8 @@ class Dataset:
         resize_train: name of the resize chain of training images.
         resize_test: name of the resize chain of query and gallery images.
         names: what identities, cameras and modalities are called.
+        drawn_from: every image that a gallery of another seed could show; None where
+            nothing is drawn.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Dataset:
     resize_train: str
     resize_test: str
     names: Names = PUBLISHED
+    drawn_from: Records | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

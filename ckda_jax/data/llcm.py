@@ -1,5 +1,6 @@
 """LLCM: 1,064 people under low light, nine cameras (Zhang and Wang 2023)."""
 
+import itertools
 import random
 import re
 from collections import defaultdict
@@ -7,28 +8,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ckda_jax.data.complaint import Complain, stop, told
 from ckda_jax.data.dataset import Dataset, Options, keep_identities, require_pairs
 from ckda_jax.data.index import Labelled, label_order, require_lines, split_label
 from ckda_jax.data.layout import Layout, open_root, require_images
 from ckda_jax.data.protocol import LIFELONG, Protocol, of_trials
 from ckda_jax.data.row import Row, as_records
+from ckda_jax.data.survey import Survey
 from ckda_jax.structs import INFRARED, VISIBLE
 
 FOLDERS = {VISIBLE: "vis", INFRARED: "nir"}
+LISTS = (
+    "idx/",
+    "idx/train_vis.txt",
+    "idx/train_nir.txt",
+    "idx/test_vis.txt",
+    "idx/test_nir.txt",
+)
 # The test_vis/ and test_nir/ trees of the release are copies of images in vis/ and nir/
 # and are not read.
 LAYOUT = Layout(
     title="LLCM",
     key="llcm",
-    entries=(
-        "vis/",
-        "nir/",
-        "idx/",
-        "idx/train_vis.txt",
-        "idx/train_nir.txt",
-        "idx/test_vis.txt",
-        "idx/test_nir.txt",
-    ),
+    entries=("vis/", "nir/", *LISTS),
+    lists=LISTS,
 )
 
 
@@ -58,7 +61,9 @@ PROTOCOLS = {
 computes for the second: it draws the infrared gallery, then swaps the two roles."""
 
 
-def read_index(root: Path, split: str, modality: int) -> list[Labelled]:
+def read_index(
+    root: Path, split: str, modality: int, complain: Complain = stop
+) -> list[Labelled]:
     """Read one index file; the images themselves are not looked for.
 
     Raises:
@@ -67,17 +72,31 @@ def read_index(root: Path, split: str, modality: int) -> list[Labelled]:
     folder = FOLDERS[modality]
     pattern = re.compile(rf"{folder}/(\d+)/\1_c(\d+)_s\d+_f\d+_{folder}\.jpg")
     images = []
-    for line in require_lines(root / "idx" / f"{split}_{folder}.txt"):
-        path, label = split_label(line)
-        match = pattern.fullmatch(path)
-        if match is None:
-            raise line.refuse(
-                f"is not a path {folder}/ID/ID_cCAMERA_sTIME_fFRAME_{folder}.jpg;"
-                " restore the file as released"
-            )
-        row = Row(path, int(match[1]), modality, int(match[2]))
-        images.append(Labelled(row, label, line))
+    for line in require_lines(root / "idx" / f"{split}_{folder}.txt", complain):
+        with told(complain):
+            path, label = split_label(line)
+            match = pattern.fullmatch(path)
+            if match is None:
+                raise line.refuse(
+                    f"is not a path {folder}/ID/ID_cCAMERA_sTIME_fFRAME_{folder}.jpg;"
+                    " restore the file as released"
+                )
+            row = Row(path, int(match[1]), modality, int(match[2]))
+            images.append(Labelled(row, label, line))
     return images
+
+
+def read_split(
+    root: Path, split: str, complain: Complain = stop
+) -> tuple[dict[int, list[Row]], dict[int, int]]:
+    """Read the index files of a split.
+
+    Returns:
+        The images of each modality, and the label of each identity.
+    """
+    lists = [read_index(root, split, m, complain) for m in FOLDERS]
+    rows = [[image.row for image in images] for images in lists]
+    return dict(zip(FOLDERS, rows, strict=True)), label_order("LLCM", lists, complain)
 
 
 def draw_gallery(rows: Iterable[Row], seed: int) -> list[Row]:
@@ -105,26 +124,55 @@ def load(root: str | Path, options: Options) -> Dataset:
             an identity with one modality only.
     """
     folder = open_root(root, LAYOUT)
-    train = [read_index(folder, "train", m) for m in FOLDERS]
-    test = [read_index(folder, "test", m) for m in FOLDERS]
-    order = label_order("LLCM", train)
-    label_order("LLCM", test)
-    tables = [[image.row for image in images] for images in (*train, *test)]
-    require_images(folder, LAYOUT, (row.path for rows in tables for row in rows))
-    records = as_records(folder, [*tables[0], *tables[1]])
+    train, order = read_split(folder, "train")
+    test, _ = read_split(folder, "test")
+    every = (*train.values(), *test.values())
+    require_images(folder, LAYOUT, (row.path for rows in every for row in rows))
+    records = as_records(folder, itertools.chain(*train.values()))
     require_pairs("LLCM", records)
-    tested = {VISIBLE: tables[2], INFRARED: tables[3]}
     return Dataset(
         name="llcm",
         root=folder,
         train=keep_identities(records, options.max_identities, order),
-        protocols={
-            name: _protocol(folder, name, tested, options.seed)
-            for name in options.chosen(PROTOCOLS)
-        },
+        protocols=_protocols(folder, test, options),
         resize_train="lanczos",
         resize_test="lanczos",
+        drawn_from=as_records(folder, itertools.chain(*test.values())),
     )
+
+
+def survey(
+    root: Path, options: Options, complain: Complain = stop, *, index_only: bool = False
+) -> Survey:
+    """List what the index files name, which are all images of the dataset.
+
+    Args:
+        root: the dataset's folder.
+        options: as for `load`.
+        complain: told of what cannot be used; raises it unless given.
+        index_only: there are no images; they are not looked for anyway.
+    """
+    del index_only
+    train, _ = read_split(root, "train", complain)
+    test, _ = read_split(root, "test", complain)
+    learned = as_records(root, itertools.chain(*train.values()))
+    return Survey(
+        splits={
+            "train": learned,
+            "test": as_records(root, itertools.chain(*test.values())),
+        },
+        train=learned,
+        protocols=_protocols(root, test, options),
+    )
+
+
+def _protocols(
+    root: Path, tested: Mapping[int, Sequence[Row]], options: Options
+) -> dict[str, Protocol]:
+    return {
+        name: _protocol(root, name, tested, options.seed)
+        for name in options.chosen(PROTOCOLS)
+    }
 
 
 def _protocol(

@@ -5,24 +5,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ckda_jax.data.complaint import Complain, stop, told
 from ckda_jax.data.dataset import Dataset, Options, keep_identities, require_pairs
 from ckda_jax.data.index import read_lines
-from ckda_jax.data.layout import Layout, list_images, name_some, open_root
+from ckda_jax.data.layout import (
+    Layout,
+    list_folders,
+    list_images,
+    name_some,
+    open_root,
+)
 from ckda_jax.data.permutations import Permutations
 from ckda_jax.data.protocol import LIFELONG, Protocol, of_trials
 from ckda_jax.data.row import Row, as_records
-from ckda_jax.structs import INFRARED, VISIBLE, InputError
+from ckda_jax.data.survey import Survey
+from ckda_jax.structs import INFRARED, VISIBLE, InputError, concatenate_records
 
 CAMERAS = {VISIBLE: (1, 2, 4, 5), INFRARED: (3, 6)}
 SPLITS = ("train", "val", "test")
+LISTS = ("exp/", *(f"exp/{split}_id.txt" for split in SPLITS))
 LAYOUT = Layout(
     title="SYSU-MM01",
     key="sysu",
-    entries=(
-        *(f"cam{camera}/" for camera in range(1, 7)),
-        "exp/",
-        *(f"exp/{split}_id.txt" for split in SPLITS),
-    ),
+    entries=(*(f"cam{camera}/" for camera in range(1, 7)), *LISTS),
+    lists=LISTS,
 )
 
 PERMUTATIONS = "exp/rand_perm_cam.mat"
@@ -56,33 +62,46 @@ PROTOCOLS = {
 Listing = Mapping[tuple[int, int], Sequence[str]]
 
 
-def read_identities(root: Path, split: str) -> list[int]:
+def read_identities(root: Path, split: str, complain: Complain = stop) -> list[int]:
     """Read a split's identities, ascending; an empty file is an empty split.
+
+    Args:
+        root: the dataset's folder.
+        split: one of `SPLITS`.
+        complain: told of what cannot be used; raises it unless given.
 
     Raises:
         InputError: an unreadable file, or one that is not a list of integers.
     """
     identities: set[int] = set()
-    for line in read_lines(root / "exp" / f"{split}_id.txt"):
+    for line in read_lines(root / "exp" / f"{split}_id.txt", complain):
         fields = [field.strip() for field in line.text.rstrip(",").split(",")]
-        if not all(field.isdecimal() for field in fields):
-            raise line.refuse(
-                "is not a list of integers separated by commas; restore the file as"
-                " released"
-            )
-        identities.update(map(int, fields))
+        with told(complain):
+            if not all(field.isdecimal() for field in fields):
+                raise line.refuse(
+                    "is not a list of integers separated by commas; restore the file as"
+                    " released"
+                )
+            identities.update(map(int, fields))
     return sorted(identities)
 
 
-def list_identities(root: Path, identities: Iterable[int]) -> Listing:
+def list_identities(
+    root: Path, identities: Iterable[int], complain: Complain = stop
+) -> Listing:
     """List the images of identities under all cameras that filmed them.
+
+    Args:
+        root: the dataset's folder.
+        identities: those wanted.
+        complain: told of what cannot be used; raises it unless given.
 
     Raises:
         InputError: identities without a folder under any camera, or empty folders.
     """
     listing: dict[tuple[int, int], list[str]] = {}
     absent, empty = [], []
-    filmed = {c: set(_folders(root / f"cam{c}")) for c in range(1, 7)}
+    filmed = {c: set(list_folders(root / f"cam{c}")) for c in range(1, 7)}
     for identity in identities:
         cameras = [c for c in filmed if f"{identity:04d}" in filmed[c]]
         if not cameras:
@@ -92,9 +111,26 @@ def list_identities(root: Path, identities: Iterable[int]) -> Listing:
             listing[camera, identity] = list_images(root / folder)
             if not listing[camera, identity]:
                 empty.append(folder)
-    _refuse(root, "identities of exp/ without a folder under any camera", absent)
-    _refuse(root, "folders without an image", empty)
+    with told(complain):
+        _refuse(root, "identities of exp/ without a folder under any camera", absent)
+    with told(complain):
+        _refuse(root, "folders without an image", empty)
     return listing
+
+
+def published_listing(permutations: Permutations) -> Listing:
+    """List the images of the published dataset, by the permutations of their order.
+
+    Their names are numbers, as the release has them; which of the numbers are left out
+    there, nobody can tell from here.
+    """
+    everyone = range(1, permutations.identities() + 1)
+    return {
+        (camera, identity): [f"{n:04d}.jpg" for n in range(1, count + 1)]
+        for camera in range(1, 7)
+        for identity in everyone
+        if (count := permutations.count(camera, identity))
+    }
 
 
 def select(listing: Listing, identities: Sequence[int], modality: int) -> list[Row]:
@@ -175,20 +211,76 @@ def load(root: str | Path, options: Options) -> Dataset:
     train, val, test = (read_identities(folder, split) for split in SPLITS)
     learned = sorted({*train, *val})
     listing = list_identities(folder, sorted({*learned, *test}))
-    rows = [*select(listing, learned, VISIBLE), *select(listing, learned, INFRARED)]
-    records = as_records(folder, rows)
+    records = as_records(folder, _both(listing, learned))
     require_pairs("SYSU-MM01", records)
     return Dataset(
         name="sysu",
         root=folder,
         train=keep_identities(records, options.max_identities),
-        protocols={
-            name: _protocol(folder, name, listing, test, options)
-            for name in options.chosen(PROTOCOLS)
-        },
+        protocols=_protocols(folder, listing, test, options),
         resize_train="lanczos",
         resize_test="lanczos",
+        drawn_from=as_records(folder, select(listing, test, VISIBLE)),
     )
+
+
+def survey(
+    root: Path, options: Options, complain: Complain = stop, *, index_only: bool = False
+) -> Survey:
+    """List the images of every listed identity.
+
+    Args:
+        root: the dataset's folder.
+        options: as for `load`.
+        complain: told of what cannot be used; raises it unless given.
+        index_only: there are no images: they are those of the published permutations.
+    """
+    identities = {split: read_identities(root, split, complain) for split in SPLITS}
+    if index_only:
+        listing = published_listing(_permutations(root, options))
+    else:
+        everyone = sorted({i for split in identities.values() for i in split})
+        listing = list_identities(root, everyone, complain)
+    tables = {
+        split: as_records(root, _both(listing, own))
+        for split, own in identities.items()
+    }
+    return Survey(
+        splits=tables,
+        train=concatenate_records([tables["train"], tables["val"]]),
+        protocols=_protocols(root, listing, identities["test"], options),
+    )
+
+
+def permutation_file(root: Path, options: Options) -> Path:
+    """Name the file of the published permutations."""
+    return Path(options.permutations or root / PERMUTATIONS)
+
+
+def _permutations(root: Path, options: Options) -> Permutations:
+    """Open the permutations where nothing else tells how many images there are."""
+    file = permutation_file(root, options)
+    if not file.is_file():
+        raise InputError(
+            f"SYSU-MM01: without images they are counted by {file}, which does not"
+            " exist; it comes with the dataset's evaluation code: name it by"
+            " --permutations"
+        )
+    return Permutations(file)
+
+
+def _both(listing: Listing, identities: Sequence[int]) -> list[Row]:
+    """Select all images of identities, the visible ones first."""
+    return [row for m in CAMERAS for row in select(listing, identities, m)]
+
+
+def _protocols(
+    root: Path, listing: Listing, identities: Sequence[int], options: Options
+) -> dict[str, Protocol]:
+    return {
+        name: _protocol(root, name, listing, identities, options)
+        for name in options.chosen(PROTOCOLS)
+    }
 
 
 def _protocol(
@@ -211,7 +303,7 @@ def _protocol(
         ]
     else:
         name = f"{name}-permutation"
-        order = Permutations(Path(options.permutations or root / PERMUTATIONS))
+        order = Permutations(permutation_file(root, options))
         galleries = [
             permuted_gallery(listing, identities, search, order, trial)
             for trial in range(search.trials)
@@ -221,10 +313,6 @@ def _protocol(
 
 def _row(camera: int, identity: int, name: str, modality: int) -> Row:
     return Row(f"cam{camera}/{identity:04d}/{name}", identity, modality, camera)
-
-
-def _folders(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.is_dir()]
 
 
 def _refuse(root: Path, cause: str, values: Sequence[int | str]) -> None:

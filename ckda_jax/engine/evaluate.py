@@ -1,7 +1,7 @@
 """Evaluation: a snapshot and a protocol in; scores, rankings and prompt maps out."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,28 +130,42 @@ class Evaluator:
 
     def rank(self, snapshot: Snapshot, dataset: Dataset, protocol: Protocol) -> Ranking:
         """Embed a protocol's images."""
-        query, gallery = (
-            protocol.pool(records, self._features(snapshot, dataset, records))
-            for records in (protocol.query, protocol.gallery)
-        )
-        return Ranking(protocol=protocol, query=query, gallery=gallery)
+        (ranking,) = self.rankings(snapshot, dataset, [protocol])
+        return ranking
+
+    def rankings(
+        self, snapshot: Snapshot, dataset: Dataset, protocols: Iterable[Protocol]
+    ) -> Iterator[Ranking]:
+        """Embed the images of a dataset's protocols one by one, each image once."""
+        known: dict[str, np.ndarray] = {}
+        for protocol in protocols:
+            query, gallery = (
+                protocol.pool(
+                    records, self._features(snapshot, dataset, records, known)
+                )
+                for records in (protocol.query, protocol.gallery)
+            )
+            yield Ranking(protocol=protocol, query=query, gallery=gallery)
 
     def _features(
-        self, snapshot: Snapshot, dataset: Dataset, records: Records
+        self,
+        snapshot: Snapshot,
+        dataset: Dataset,
+        records: Records,
+        known: dict[str, np.ndarray],
     ) -> Float[np.ndarray, "n d"]:
-        """Embed images, each through its own modality unless that is swapped."""
+        """Embed images, each through its own modality unless that is swapped.
+
+        Those of paths in `known` are taken from there; the others are added to it.
+        """
         swapped = per_dataset(self.modality, dataset.name, "own") == "swapped"
-        rows, found = [], []
-        for modality in np.unique(records.modality).tolist():
-            own = np.flatnonzero(records.modality == modality)
+        unknown = np.array([path not in known for path in records.paths.tolist()], bool)
+        for modality in np.unique(records.modality[unknown]).tolist():
+            own = records.take(unknown & (records.modality == modality))
             through = 1 - modality if swapped else modality
-            rows.append(own)
-            found.append(
-                self.embedder.table(
-                    snapshot, records.take(own), dataset.resize_test, through
-                )
-            )
-        return np.concatenate(found)[np.argsort(np.concatenate(rows))]
+            found = self.embedder.table(snapshot, own, dataset.resize_test, through)
+            known.update(zip(own.paths.tolist(), found, strict=True))
+        return np.stack([known[path] for path in records.paths.tolist()])
 
     def write_examples(
         self, snapshot: Snapshot, dataset: Dataset, ranking: Ranking, few: Few

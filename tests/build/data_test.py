@@ -1,6 +1,7 @@
 """The data of a run, built from a config."""
 
 import dataclasses
+import os
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ckda_jax.build import data
+from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.structs import InputError
 from tests import runs
@@ -72,7 +74,7 @@ def test_a_rule_that_leaves_nothing_to_find_is_refused(world):
     second = protocol.gallery.take(protocol.gallery.camera == 2)
     assert set(third.identity) & set(second.identity)
     few = dataclasses.replace(protocol, query=third, gallery=second)
-    left = dataclasses.replace(loaded, protocols={"all-search": few})
+    left = dataclasses.replace(loaded, protocols={"lifelong": few})
     with pytest.raises(InputError, match="sysu, protocol lifelong: its rule takes"):
         data.require_scores(left)
 
@@ -213,3 +215,66 @@ def test_two_processes_share_a_batch(world):
     with data.stream(config, stage) as stream:
         whole = next(stream).example
     np.testing.assert_array_equal(np.concatenate(shares, axis=1), whole)
+
+
+@pytest.fixture
+def spoilt(world, tmp_path) -> tuple[dict, Dataset]:
+    """Copy RegDB, with an empty training image; roots, and what was loaded before."""
+    config = runs.configuration(world, stages="regdb")
+    roots = world | {"regdb": shutil.copytree(world["regdb"], tmp_path / "RegDB")}
+    loaded = load(config, roots)["regdb"]
+    assert len(loaded.train) == 120
+    os.truncate(loaded.train.paths[5], 0)
+    return roots, loaded
+
+
+def test_a_bad_training_image_is_an_error_unless_it_may_be_replaced(spoilt):
+    roots, before = spoilt
+    config = runs.configuration(roots, stages="regdb")
+    with pytest.raises(
+        InputError, match=f"1 of .*{before.train.paths[5]}: the file is"
+    ):
+        load(config, roots)
+    config = runs.configuration(roots, stages="regdb", data__bad_images="skip")
+    notes = []
+    names = {name: str(root) for name, root in roots.items()}
+    loaded = data.datasets(config, names, note=notes.append)
+    (note,) = notes
+    assert "the place of 1 of 120 training images" in note
+    assert before.train.paths[5] in note
+    (stage,) = data.stages(config, loaded)
+    told = []
+    with data.stream(config, stage, note=told.append) as stream:
+        assert len(list(stream)) == 4
+        assert len(stream.replacements) == len(told)
+
+
+def test_too_many_bad_training_images_are_refused(spoilt):
+    roots, before = spoilt
+    os.truncate(before.train.paths[70], 0)
+    config = runs.configuration(roots, stages="regdb", data__bad_images="skip")
+    with pytest.raises(InputError, match="2 of 120 images .*skip puts up with 1%"):
+        load(config, roots)
+
+
+def test_evaluation_images_are_never_replaced(spoilt):
+    roots, before = spoilt
+    (protocol,) = before.protocols.values()
+    os.truncate(protocol.gallery.paths[3], 0)
+    config = runs.configuration(roots, stages="regdb", data__bad_images="skip")
+    with pytest.raises(InputError, match="replaces training images only") as caught:
+        load(config, roots)
+    assert protocol.gallery.paths[3] in str(caught.value)
+    assert before.train.paths[5] not in str(caught.value)
+
+
+def test_prepared_roots_must_serve_the_run(prepared_world):
+    config = runs.configuration(prepared_world, data__resample="reference")
+    assert load(config, prepared_world).keys() == {"regdb", "sysu"}
+    for changes, said in (
+        ({"data__resample": "reference", "model__image_size": "48,16"}, "but 48x16 by"),
+        ({"stages": "vcm"}, "32x16 by bilinear, vcm, but 32x16 by lanczos"),
+    ):
+        config = runs.configuration(prepared_world, **changes)
+        with pytest.raises(InputError, match=said):
+            load(config, prepared_world)

@@ -7,6 +7,7 @@ import pytest
 
 from ckda_jax.data.dataset import Names
 from ckda_jax.data.protocol import Protocol, Trial
+from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.evaluate import Few, Ranking, check_per_dataset, per_dataset
 from ckda_jax.retrieval import metrics
 from ckda_jax.retrieval.protocols import RULES
@@ -150,6 +151,27 @@ def test_distances_are_minus_the_cosines_of_the_embeddings(assembled, snapshot):
     cosine = float(query[0] @ gallery[0])
     assert distances[3, 5] == pytest.approx(-cosine, abs=1e-5)
     assert np.abs(distances).max() <= 1 + 1e-5
+
+
+def test_protocols_of_a_dataset_share_the_embeddings_of_their_images(
+    assembled, snapshot, monkeypatch
+):
+    evaluator, dataset = assembled.evaluator, assembled.datasets[0]
+    (forth,) = dataset.protocols.values()
+    back = dataclasses.replace(forth, query=forth.gallery, gallery=forth.query)
+    wanted = [evaluator.rank(snapshot, dataset, one) for one in (forth, back)]
+    embedded, table = [], Embedder.table
+
+    def counted(self, snapshot, records, *more):
+        embedded.extend(records.paths.tolist())
+        return table(self, snapshot, records, *more)
+
+    monkeypatch.setattr(Embedder, "table", counted)
+    found = evaluator.rankings(snapshot, dataset, [forth, back])
+    for ranking, alone in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ranking.query, alone.query)
+        np.testing.assert_array_equal(ranking.gallery, alone.gallery)
+    assert len(embedded) == len(set(embedded)) == len(forth.query) + len(forth.gallery)
 
 
 def test_swapped_modalities_feed_images_through_the_others_prompts(assembled, snapshot):
