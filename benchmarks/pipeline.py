@@ -70,8 +70,10 @@ def write_folders(folder: Path) -> None:
 def shrink(path: Path) -> None:
     """Bring an image to the size that is measured."""
     with Image.open(path) as image:
-        small = image.convert("RGB").resize(SIZE[::-1], Image.Resampling.LANCZOS)
-    small.save(path, **({"quality": 95} if path.suffix == ".jpg" else {}))
+        height, width = SIZE
+        small = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    # A BMP leaves the quality alone.
+    small.save(path, quality=95)
 
 
 def measure(folder: Path, source: str, setting: tuple[int, int], seconds: float):
@@ -180,7 +182,7 @@ def report(found: dict[tuple[str, int, int], dict[str, float]]) -> dict[str, Any
 def table(content: dict[str, Any]) -> str:
     """Write the rows as Markdown."""
     lines = [
-        "| source | threads | workers | images/s | per processor second | first batch |",
+        "| source | threads | workers | images/s | per processor s | first batch |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in content["rows"]:
@@ -202,8 +204,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         os.sched_setaffinity(0, {options.core})
-        source, *setting = options.one
-        setting = tuple(map(int, setting))
+        source, threads, workers = options.one
+        setting = int(threads), int(workers)
         print(json.dumps(measure(options.folder, source, setting, options.seconds)))
         return
     write_folders(options.folder)

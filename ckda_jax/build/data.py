@@ -146,16 +146,6 @@ def datasets(
     return loaded
 
 
-def _require_training(learned: dict[str, Dataset]) -> None:
-    """Refuse to learn a dataset that has nothing to learn of."""
-    for name, dataset in learned.items():
-        if len(dataset.train) == 0:
-            raise InputError(
-                f"config.stages names {name}, but {dataset.root} has no training "
-                "images; add them, or name it in config.eval_only"
-            )
-
-
 def _replace(
     dataset: Dataset, problems: dict[str, str], note: Note | None
 ) -> dict[str, str]:
@@ -183,6 +173,16 @@ def _require_prepared(config: ConfigDict, dataset: Dataset) -> None:
     for protocol in dataset.protocols.values():
         for table in (protocol.query, protocol.gallery):
             root.require(table.paths.tolist(), size, dataset.resize_test)
+
+
+def _require_training(learned: dict[str, Dataset]) -> None:
+    """Refuse to learn a dataset that has nothing to learn of."""
+    for name, dataset in learned.items():
+        if len(dataset.train) == 0:
+            raise InputError(
+                f"config.stages names {name}, but {dataset.root} has no training "
+                "images; add them, or name it in config.eval_only"
+            )
 
 
 def require_scores(dataset: Dataset) -> None:

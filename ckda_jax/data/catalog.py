@@ -1,6 +1,7 @@
 """The catalog: every dataset by name, and every protocol by name."""
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,9 +83,7 @@ def load(name: str, root: str | Path, options: Options = DEFAULTS) -> Dataset:
     check_name(name)
     with readable(name, root):
         dataset = DATASETS[name](root, options)
-    require_answers(dataset)
-    require_strangers(dataset)
-    return dataset
+    return _checked(dataset)
 
 
 def survey(
@@ -113,8 +112,10 @@ def survey(
         folder = open_root(root, expected, "--root")
         found = SURVEYS[name](folder, options, index_only=index_only)
         if not index_only:
-            for table in found.splits.values():
-                require_images(folder, layout, table.paths.tolist())
+            listed = (t.paths.tolist() for t in found.splits.values())
+            every = itertools.chain.from_iterable(listed)
+            names = (path.removeprefix(f"{folder}/") for path in every)
+            require_images(folder, layout, names)
     return found
 
 
@@ -165,6 +166,11 @@ def load_own(name: str, path: str | Path, options: Options = DEFAULTS) -> Datase
     read = table.load if is_table else folder.load
     with readable(name, path):
         dataset = read(name, path, options)
+    return _checked(dataset)
+
+
+def _checked(dataset: Dataset) -> Dataset:
+    """Refuse a dataset that nothing can be learned of by its protocols."""
     require_answers(dataset)
     require_strangers(dataset)
     return dataset

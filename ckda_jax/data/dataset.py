@@ -71,9 +71,9 @@ class Dataset:
         protocols: those asked for, by name, the one of the lifelong table first.
         resize_train: name of the resize chain of training images.
         resize_test: name of the resize chain of query and gallery images.
-        names: what identities, cameras and modalities are called.
         drawn_from: every image that a gallery of another seed could show; None where
             nothing is drawn.
+        names: what identities, cameras and modalities are called.
     """
 
     name: str
@@ -82,8 +82,8 @@ class Dataset:
     protocols: dict[str, Protocol]
     resize_train: str
     resize_test: str
-    names: Names = PUBLISHED
     drawn_from: Records | None = None
+    names: Names = PUBLISHED
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

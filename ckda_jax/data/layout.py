@@ -63,7 +63,7 @@ def open_root(root: str | Path, layout: Layout, option: str = "") -> Path:
 
 def is_complete(folder: Path, layout: Layout) -> bool:
     """Say whether a folder holds everything of a layout."""
-    return not _missing(folder, layout)
+    return not missing_entries(folder, layout)
 
 
 def draw(folder: Path, layout: Layout) -> str:
@@ -165,11 +165,15 @@ def _is_there(folder: Path, entry: str) -> bool:
 
 
 def _names(folder: Path) -> list[str]:
-    """List what lies in a folder, or lay there before it was prepared."""
+    """List what lies in a folder, or lay there before it was prepared.
+
+    Hidden files, like `.DS_Store` or `._a.jpg`, are left out.
+    """
     root = prepared.above(folder)
     if root is not None:
         return root.names(folder)
-    return os.listdir(folder) if folder.is_dir() else []
+    names = os.listdir(folder) if folder.is_dir() else []
+    return [name for name in names if not name.startswith(".")]
 
 
 def _listing(folder: Path) -> list[str]:

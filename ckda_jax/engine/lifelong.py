@@ -13,7 +13,6 @@ from jaxtyping import Array
 from ckda_jax import keys
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.data.pipeline import TrainingStream
-from ckda_jax.data.protocol import LIFELONG
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.classifier import fresh_slice
 from ckda_jax.engine.evaluate import Few
@@ -261,11 +260,12 @@ def evaluate(
             for protocol in dataset.protocols.values()
             if not desk.results.has(**where, protocol=protocol.name)
         ]
+        first = next(iter(dataset.protocols))
         for ranking in this.evaluator.rankings(snapshot, dataset, open_ones):
             name = ranking.protocol.name
             row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
             desk.progress.note(evaluation_line(row))
-            if last and this.examples and name == LIFELONG:
+            if last and this.examples and name == first:
                 few = Few(this.examples, this.workdir / EXAMPLES)
                 this.evaluator.write_examples(snapshot, dataset, ranking, few)
             desk.results.add(row)

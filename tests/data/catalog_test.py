@@ -1,5 +1,8 @@
+import dataclasses
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ckda_jax.data import catalog
@@ -8,23 +11,17 @@ from ckda_jax.retrieval.protocols import RULES
 from ckda_jax.structs import InputError
 from tests.data import layouts
 
-WRITERS = {
-    "regdb": layouts.write_regdb,
-    "sysu": layouts.write_sysu,
-    "llcm": layouts.write_llcm,
-    "vcm": layouts.write_vcm,
-}
 NEEDED = {"regdb": "Thermal", "sysu": "cam3", "llcm": "nir", "vcm": "Test"}
 datasets = pytest.mark.parametrize("name", catalog.DATASETS)
 
 
 def test_every_dataset_has_a_layout_here():
-    assert set(WRITERS) == set(catalog.DATASETS) == set(NEEDED)
+    assert set(layouts.WRITERS) == set(catalog.DATASETS) == set(NEEDED)
 
 
 @datasets
 def test_loads_every_dataset(name, tmp_path):
-    dataset = catalog.load(name, WRITERS[name](tmp_path))
+    dataset = catalog.load(name, layouts.WRITERS[name](tmp_path))
     assert dataset.name == name
     assert dataset.root == tmp_path
     (protocol,) = dataset.protocols.values()
@@ -36,7 +33,7 @@ def test_loads_every_dataset(name, tmp_path):
 
 @datasets
 def test_relative_roots_give_absolute_paths(name, tmp_path, monkeypatch):
-    WRITERS[name](tmp_path / "here")
+    layouts.WRITERS[name](tmp_path / "here")
     monkeypatch.chdir(tmp_path)
     dataset = catalog.load(name, "here")
     assert dataset.train.paths[0].startswith(f"{tmp_path}/here/")
@@ -54,7 +51,7 @@ def test_refuses_an_absent_root(name, tmp_path):
 
 @datasets
 def test_refuses_a_half_present_root_with_both_trees(name, tmp_path):
-    root = WRITERS[name](tmp_path / "half")
+    root = layouts.WRITERS[name](tmp_path / "half")
     shutil.rmtree(root / NEEDED[name])
     layouts.touch(root / "notes.txt")
     with pytest.raises(InputError) as error:
@@ -68,7 +65,7 @@ def test_refuses_a_half_present_root_with_both_trees(name, tmp_path):
 
 @datasets
 def test_says_so_when_the_dataset_lies_one_level_below_or_above(name, tmp_path):
-    root = WRITERS[name](tmp_path / "inner")
+    root = layouts.WRITERS[name](tmp_path / "inner")
     for wrong, where in ((tmp_path, "below"), (root / NEEDED[name], "above")):
         with pytest.raises(InputError) as error:
             catalog.load(name, wrong)
@@ -133,7 +130,7 @@ def test_words_ask_for_protocols_of_all_datasets_or_of_one():
 
 @pytest.mark.parametrize("name", catalog.DATASETS)
 def test_every_protocol_loads_by_name(tmp_path, name):
-    root = WRITERS[name](tmp_path)
+    root = layouts.WRITERS[name](tmp_path)
     every = catalog.load(name, root, Options(protocols=("all",)))
     assert tuple(every.protocols) == catalog.PROTOCOLS[name]
     for key, protocol in every.protocols.items():
@@ -205,3 +202,60 @@ def test_protocols_of_own_datasets_are_known_by_a_table_of_their_own():
     catalog.check_protocols(["all", "site/visible-to-thermal"], ["site"], table)
     with pytest.raises(InputError, match="there are all, site/lifelong, site/visi"):
         catalog.check_protocols(["site/thermal-to-visible"], ["site"], table)
+
+
+@datasets
+def test_surveys_every_image_that_a_loader_uses(name, tmp_path):
+    root, options = layouts.WRITERS[name](tmp_path), Options(protocols=("all",))
+    loaded = catalog.load(name, root, options)
+    found = catalog.survey(name, root, options)
+    for field in dataclasses.fields(loaded.train):
+        mine, theirs = (getattr(x.train, field.name) for x in (found, loaded))
+        assert np.array_equal(mine, theirs)
+    for protocol in loaded.protocols.values():
+        mine = found.protocols[protocol.name]
+        assert np.array_equal(mine.query.paths, protocol.query.paths)
+        assert np.array_equal(mine.gallery.paths, protocol.gallery.paths)
+    listed = {path for t in found.splits.values() for path in t.paths.tolist()}
+    assert {*loaded.train.paths.tolist()} <= listed
+    assert all(Path(path).is_file() for path in listed)
+
+
+@pytest.mark.parametrize("name", ["regdb", "llcm", "vcm"])
+def test_surveys_without_images_or_name_lists(name, tmp_path):
+    root, options = layouts.WRITERS[name](tmp_path), Options(protocols=("all",))
+    whole = catalog.survey(name, root, options)
+    for entry in catalog.LAYOUTS[name](options).entries:
+        if entry not in catalog.LAYOUTS[name](options).lists:
+            path = root / entry
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    alone = catalog.survey(name, root, options, index_only=True)
+    for split, table in whole.splits.items():
+        assert np.array_equal(alone.splits[split].identity, table.identity)
+        assert np.array_equal(alone.splits[split].camera, table.camera)
+        assert np.array_equal(alone.splits[split].tracklet, table.tracklet)
+    for protocol in whole.protocols.values():
+        mine = alone.protocols[protocol.name]
+        assert np.array_equal(mine.gallery.identity, protocol.gallery.identity)
+        assert mine.query.tracklet.tolist() == protocol.query.tracklet.tolist()
+    with pytest.raises(InputError, match=r"lacks .*; point --root at"):
+        catalog.survey(name, root, options)
+
+
+def test_a_survey_needs_its_images(tmp_path):
+    root = layouts.write_llcm(tmp_path)
+    next((root / "vis" / "0891").iterdir()).unlink()
+    with pytest.raises(InputError, match="LLCM: 1 of 30 images .*: vis/0891/"):
+        catalog.survey("llcm", root, Options())
+
+
+def test_datasets_without_index_files_are_surveyed_by_their_loader(
+    tmp_path, monkeypatch
+):
+    root = layouts.write_regdb(tmp_path)
+    monkeypatch.delitem(catalog.SURVEYS, "regdb")
+    found = catalog.survey("regdb", root, Options())
+    assert sorted(found.splits) == ["test", "train"]
+    assert len(found.splits["test"]) == 12
+    with pytest.raises(InputError, match="--index-only: regdb has no index files"):
+        catalog.survey("regdb", root, Options(), index_only=True)

@@ -1,10 +1,14 @@
+import dataclasses
+
 import pytest
 
 from ckda_jax.data.layout import (
     Layout,
+    absent_images,
     draw,
     list_folders,
     list_images,
+    missing_entries,
     name_some,
     open_root,
     require_images,
@@ -106,3 +110,21 @@ def test_name_some():
     assert name_some([1]) == "1"
     assert name_some(["a", "b", "c"]) == "a, b, c"
     assert name_some([1, 2, 3, 4]) == "1, 2, 3 and 1 more"
+
+
+def test_lists_absent_images_of_absent_folders_too(tmp_path):
+    write(tmp_path)
+    paths = ["vis/1/a.jpg", "vis/1/A.jpg", "vis/2/a.jpg", "nir/1/a.jpg"]
+    assert absent_images(tmp_path, paths) == ["vis/1/A.jpg", "vis/2/a.jpg"]
+    assert absent_images(tmp_path, [f"{tmp_path}/vis/1/a.jpg"]) == []
+
+
+def test_lists_suffice_without_images(tmp_path):
+    lists = ("idx/", "idx/train.txt")
+    for entry in ("idx/train.txt",):
+        touch(tmp_path / entry)
+    layout = dataclasses.replace(TOY, lists=lists)
+    assert open_root(tmp_path, layout.without_images()) == tmp_path
+    with pytest.raises(InputError, match="lacks vis/.*; point --root at the dataset"):
+        open_root(tmp_path, layout, "--root")
+    assert missing_entries(tmp_path, layout) == ["vis/", "nir/", "idx/test.txt"]

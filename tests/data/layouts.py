@@ -1,8 +1,11 @@
-"""Tiny folders in the on-disk layouts of the four datasets, with empty image files."""
+"""Tiny folders in the on-disk layouts of the four datasets, their images empty."""
 
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 MODALITY_FOLDERS = {"Visible": "v", "Thermal": "t"}
 MODALITIES = ("visible", "infrared", "thermal")
@@ -108,3 +111,22 @@ def write_own(root: Path, modalities: Iterable[str] = MODALITIES) -> Path:
         for identity, camera in itertools.product(splits[split], ("c1", "c2")):
             touch(root / split / modality / identity / f"{camera}_0.jpg")
     return root
+
+
+def paint(root: Path) -> Path:
+    """Give every image file a picture of its own, in the format of its suffix."""
+    paths = [p for p in sorted(root.rglob("*")) if p.suffix in (".jpg", ".bmp")]
+    for number, path in enumerate(paths):
+        rng = np.random.default_rng(number)
+        pixels = rng.integers(0, 256, (12, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    return root
+
+
+WRITERS = {
+    "regdb": write_regdb,
+    "sysu": write_sysu,
+    "llcm": write_llcm,
+    "vcm": write_vcm,
+}
+"""The writer of each dataset of the catalog."""

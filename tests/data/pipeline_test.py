@@ -39,7 +39,7 @@ def records(tmp_path_factory) -> Records:
 
 
 def sampler_of(records: Records, **changes) -> PairedSampler:
-    settings = {"identities": 4, "images": 2, "steps": STEPS} | changes
+    settings: dict[str, Any] = {"identities": 4, "images": 2, "steps": STEPS} | changes
     return PairedSampler(records.identity + 10, records.modality, **settings)
 
 
@@ -261,7 +261,8 @@ def test_a_bad_image_is_replaced_whatever_reads_it(crowd):
         )
     assert any((want.example == 38).any() for want in whole)
     for key, value in (("threads", 0), ("cache_bytes", 10**7), ("workers", 1)):
-        with skipping(crowd, **{key: value}) as other:
+        changed: dict[str, Any] = {key: value}
+        with skipping(crowd, **changed) as other:
             chex.assert_trees_all_equal(list(other), batches)
 
 

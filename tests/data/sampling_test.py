@@ -1,5 +1,6 @@
 import collections
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def stage(identities=10, visible=5, infrared=4):
 
 
 def sampler_of(labels, modality, **changes) -> PairedSampler:
-    settings = {"identities": 4, "images": 3, "steps": 50} | changes
+    settings: dict[str, Any] = {"identities": 4, "images": 3, "steps": 50} | changes
     return PairedSampler(labels, modality, **settings)
 
 
