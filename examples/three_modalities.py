@@ -52,6 +52,8 @@ def main() -> None:
         parser.add_argument(f"--{field.name}", type=int, default=field.default)
     given = vars(parser.parse_args())
     out = given.pop("out")
+    if out.exists() and any(out.iterdir()):
+        parser.error(f"{out} is not empty; remove it or give another folder")
     size = Size(**given)
     print(f"{write_gate(out / 'gate', size)} pictures in {out / 'gate'}")
     print(f"{write_yard(out, size)} pictures in {out / 'yard.csv'}")

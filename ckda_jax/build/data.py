@@ -115,16 +115,23 @@ def datasets(config: ConfigDict, roots: dict[str, str]) -> dict[str, Dataset]:
 
     Those that are only evaluated are left without training images.
     """
-    loaded = {
-        name: _dataset(config, name, roots[name])
-        for name in (*config.stages, *config.eval_only)
-    }
+    loaded = {name: _dataset(config, name, roots[name]) for name in config.stages}
+    _require_training(loaded)
     for name in config.eval_only:
+<<<<<<< HEAD
         none = loaded[name].train.take(np.arange(0))
         loaded[name] = dataclasses.replace(loaded[name], train=none)
     _require_training(config, loaded)
     check = {name: tuple(dataset.protocols) for name, dataset in loaded.items()}
     catalog.check_protocols(config.eval.protocols, tuple(loaded), check)
+=======
+        dataset = _dataset(config, name, roots[name])
+        none = dataset.train.take(np.arange(0))
+        loaded[name] = dataclasses.replace(dataset, train=none)
+    found = {name: tuple(dataset.protocols) for name, dataset in loaded.items()}
+    catalog.check_protocols(config.eval.protocols, tuple(loaded), found)
+    tables = [loaded[name].train for name in config.stages]
+>>>>>>> owndata
     for dataset in loaded.values():
         require_scores(dataset)
         _require_prepared(config, dataset)
@@ -192,11 +199,12 @@ def _require_prepared(config: ConfigDict, dataset: Dataset) -> None:
             root.require(table.paths.tolist(), size, dataset.resize_test)
 
 
-def _require_training(config: ConfigDict, loaded: dict[str, Dataset]) -> None:
-    for name in config.stages:
-        if len(loaded[name].train) == 0:
+def _require_training(learned: dict[str, Dataset]) -> None:
+    """Refuse to learn a dataset that has nothing to learn of."""
+    for name, dataset in learned.items():
+        if len(dataset.train) == 0:
             raise InputError(
-                f"config.stages names {name}, but {loaded[name].root} has no training "
+                f"config.stages names {name}, but {dataset.root} has no training "
                 "images; add them, or name it in config.eval_only"
             )
 

@@ -84,17 +84,27 @@ def draw(folder: Path, layout: Layout) -> str:
 
 
 def list_images(folder: Path) -> list[str]:
-    """List the names of the images in a folder, sorted; empty where there is none."""
-    names = sorted(_names(folder))
+    """List the names of the images in a folder, sorted; empty where there is none.
+
+    Hidden files, like `._a.jpg`, are left out.
+    """
+    names = sorted(name for name in _names(folder) if not name.startswith("."))
     return [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
 
 
 def list_folders(folder: Path) -> list[str]:
-    """List the names of the folders in a folder, sorted; empty where there is none."""
+    """List the names of the folders in a folder, sorted; empty where there is none.
+
+    Hidden ones are left out.
+    """
     root = prepared.above(folder)
     if root is not None:
         return root.folders(folder)
-    return [name for name in sorted(_names(folder)) if (folder / name).is_dir()]
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir()]
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def require_images(root: Path, layout: Layout, paths: Iterable[str]) -> None:
