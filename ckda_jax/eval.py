@@ -15,7 +15,6 @@ from ckda_jax import build, workdir
 from ckda_jax import config as config_lib
 from ckda_jax.engine import distributed, lifelong, origin
 from ckda_jax.engine.checkpoint import Checkpoints
-from ckda_jax.structs import InputError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     lineage = workdir.read_lineage(args.workdir)
     cluster = distributed.Cluster.of_all_devices()
     checkpoints = Checkpoints(args.workdir / origin.CHECKPOINTS, writes=False)
-    index = chosen(checkpoints.stages(), args.stage, args.workdir)
+    index = checkpoints.choose(args.stage)
     run = build.assemble(config, args.workdir, cluster, lineage)
     workdir.check_data(args.workdir, workdir.describe(run.stages, run.datasets))
     snapshot = lifelong.restore(checkpoints, index, run.origin)
@@ -51,23 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for row in lifelong.scores(run, snapshot):
         console.print(lifelong.evaluation_line(row), soft_wrap=True)
     return 0
-
-
-def chosen(finished: list[int], asked: int | None, workdir: Path) -> int:
-    """Return the 0-based stage to evaluate.
-
-    Raises:
-        InputError: that stage is not finished, or there is none.
-    """
-    if asked is not None and asked < 1:
-        raise InputError(f"--stage {asked}: stages are counted from 1")
-    if asked is None and finished:
-        return finished[-1]
-    if asked is None or asked - 1 not in finished:
-        names = ", ".join(str(stage + 1) for stage in finished) or "none yet"
-        which = "the stage to evaluate" if asked is None else f"stage {asked}"
-        raise InputError(f"{which} of {workdir} is not finished; finished: {names}")
-    return asked - 1
 
 
 if __name__ == "__main__":

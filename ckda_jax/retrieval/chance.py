@@ -85,12 +85,11 @@ def expected(
             f" {len(gallery_ids)} of its gallery; chance has no level"
         )
     kept, right, people = kept[valid], right[valid], query_ids[valid]
-    levels = [
-        precision(n, r) for n, r in zip(kept.tolist(), right.tolist(), strict=True)
-    ]
+    sizes = zip(kept.tolist(), right.tolist(), strict=True)
+    levels = np.array([precision(n, r) for n, r in sizes])
     first = right / kept
     return Chance(
-        mAP=_level(*map(np.array, zip(*levels, strict=True)), people),
+        mAP=_level(levels[:, 0], levels[:, 1], people),
         rank1=_level(first, np.sqrt(first * (1 - first)), people),
         identities=len(np.unique(people)),
     )

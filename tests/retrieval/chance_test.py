@@ -17,12 +17,11 @@ def average_precision(places: tuple[int, ...]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("images", "right"), [(1, 1), (2, 1), (2, 2), (3, 2), (7, 1), (7, 3), (8, 7), (6, 6)]
+    ("images", "right"),
+    [(1, 1), (2, 1), (2, 2), (3, 2), (7, 1), (7, 3), (8, 7), (6, 6)],
 )
 def test_precision_is_that_of_all_orders(images, right):
-    every = [
-        average_precision(p) for p in itertools.combinations(range(images), right)
-    ]
+    every = [average_precision(p) for p in itertools.combinations(range(images), right)]
     found = precision(images, right)
     assert found.mean == pytest.approx(np.mean(every), abs=1e-12)
     assert found.deviation == pytest.approx(np.std(every), abs=1e-7)
@@ -34,9 +33,7 @@ def test_expected_is_the_mean_of_drawn_rankings(name):
     rule = RULES[name]
     query = rng.integers(0, 5, 8), rng.integers(2, 5, 8)
     gallery = rng.integers(0, 5, 30), rng.integers(2, 5, 30)
-    drawn = [
-        evaluate(rng.random((8, 30)), *query, *gallery, rule) for _ in range(1500)
-    ]
+    drawn = [evaluate(rng.random((8, 30)), *query, *gallery, rule) for _ in range(1500)]
     found = expected(*query, *gallery, rule)
     precisions = [score.mAP for score in drawn]
     firsts = [score.rank(1) for score in drawn]
@@ -64,9 +61,7 @@ def test_queries_of_one_identity_count_as_one():
 def test_a_query_without_a_right_image_is_left_out():
     gallery = np.arange(4)
     with_stranger = np.array([0, 1, 9])
-    found = expected(
-        with_stranger, with_stranger, gallery, gallery, RULES["standard"]
-    )
+    found = expected(with_stranger, with_stranger, gallery, gallery, RULES["standard"])
     assert found.identities == 2
     assert found.rank1.mean == 0.25
     alone = np.array([9])
