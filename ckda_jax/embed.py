@@ -95,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = parser().parse_args(argv)
     if args.remove_identity or args.remove_path:
+        if args.images is not None:
+            raise InputError("--images adds and --remove-... takes out; do one at once")
         print(remove(args.out, args.remove_identity, args.remove_path))
         return 0
     if args.workdir is None or args.images is None:
@@ -305,11 +307,15 @@ def _vectors(
     found = np.zeros((len(entries), model.width), np.float32)
     named = np.array([entry.modality for entry in entries])
     paths = [entry.path for entry in entries]
+    done = 0
     for modality in dict.fromkeys(named.tolist()):
         rows = np.flatnonzero(named == modality)
         found[rows] = model.embed(
-            [paths[row] for row in rows], modality, progress=progress
+            [paths[row] for row in rows],
+            modality,
+            progress=lambda now, before=done: progress(before + now),
         )
+        done += len(rows)
     return found
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from ckda_jax.structs import InputError, Records
 
 LINEAGE = "lineage.json"
 DATA = "data.json"
+DATA_CHANGES = "data_changes.json"
 FOLDERS = (TENSORBOARD, CHECKPOINTS, EXAMPLES)
 """What a run makes in its directory besides files."""
 
@@ -33,10 +35,13 @@ Tables = dict[str, dict[str, Any]]
 """What a run's tables of images hold, in numbers: see `describe`."""
 
 FREE = re.compile(
-    r"data\.(workers|threads|cache|roots\..*)|report\..*|compile_cache"
+    r"data\.(workers|threads|cache|bad_images|roots\..*)|report\..*|compile_cache"
     r"|train\.(log_every|gradients_every|checkpoint_every|keep_checkpoints)"
 )
-"""Keys that may change when a run goes on: they have no influence on its numbers."""
+"""Keys that may change when a run goes on: they have no influence on its numbers.
+
+`data.bad_images` has none before an image goes bad, which ends a run without `skip`.
+"""
 
 
 def check(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
@@ -82,24 +87,44 @@ def check_data(workdir: Path, found: Tables) -> None:
     Raises:
         InputError: the data differ, or what they were cannot be read.
     """
+    lines = data_changes(workdir, found)
+    if lines:
+        listed = "\n  ".join(lines)
+        raise InputError(
+            f"{workdir} holds a run on other data; give another --workdir, restore the "
+            "data, or train with --allow-data-change, which writes the difference "
+            f"down:\n  {listed}"
+        )
+
+
+def data_changes(workdir: Path, found: Tables) -> list[str]:
+    """Say how the images differ from those that a run began with, a line each.
+
+    Raises:
+        InputError: what they were cannot be read.
+    """
     path = workdir / DATA
     if not path.exists() or not (workdir / CONFIG).exists():
-        return
+        return []
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise _unreadable(path, error) from error
-    lines = [
+    return [
         f"{name}: {_difference(before[name], table)}"
         for name, table in found.items()
         if before.get(name, table) != table
     ]
-    if lines:
-        listed = "\n  ".join(lines)
-        raise InputError(
-            f"{workdir} holds a run on other data; give another --workdir or restore "
-            f"the data:\n  {listed}"
-        )
+
+
+def record_changes(workdir: Path, lines: list[str]) -> None:
+    """Add to a run directory's list of how its data changed, and when."""
+    if not lines:
+        return
+    path = workdir / DATA_CHANGES
+    changes = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(path, [*changes, {"at": now, "changes": lines}])
 
 
 def claim(

@@ -29,6 +29,7 @@ def get_config() -> ConfigDict:
     data.trial = 1  # RegDB's split, 1 to 10
     data.max_identities = 0  # training identities per dataset, in label order; 0: all
     data.resample = "direct"  # direct | reference: how images are brought to size
+    data.bad_images = "error"  # error | skip: show another one of the same identity
     data.workers = 0  # processes that decode images; no influence on the batches
     data.threads = 4  # threads that decode images; no influence on the batches
     data.cache = 1.0  # GiB of decoded training images kept in memory
@@ -134,7 +135,10 @@ def get_config() -> ConfigDict:
     evaluation.before = True  # also score the starting weights, as stage 0
     evaluation.unseen = True  # also score datasets that are learned later
     evaluation.batch = 128  # images per evaluation batch
-    evaluation.seed = 0  # of randomly drawn galleries
+    evaluation.seed = 0  # of the first randomly drawn gallery; the next is one more
+    evaluation.protocols = ("lifelong",)  # NAME, DATASET/NAME or all, see docs
+    evaluation.galleries = "seeded"  # seeded | permutation: SYSU's published galleries
+    evaluation.permutations = ""  # SYSU's rand_perm_cam.mat; "": in its exp/
     config.report = report = ConfigDict()
     report.images = True  # False: identities and cameras instead of licensed images
     report.queries = 4  # queries shown per dataset

@@ -77,6 +77,14 @@ def world(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
+def prepared_world(tmp_path_factory, world) -> dict[str, Path]:
+    """Prepare the four datasets at 32 x 16, resized as the released code does."""
+    from tests import runs
+
+    return runs.prepare_world(tmp_path_factory.mktemp("prepared"), world)
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory, world) -> Path:
     """Take a tiny run of two stages to its end; its directory, not to be changed."""
     from tests import runs

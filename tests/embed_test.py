@@ -114,6 +114,7 @@ def test_a_bad_image_stops_or_is_left_out(finished, images, tmp_path, capsys):
     ("more", "said"),
     [
         ([], "give --workdir and --images, or what to remove"),
+        (["--images", "a", "--remove-identity", "3"], "do one at once"),
         (["--images", "gone"], "gone: no such file or folder"),
         (["--images", __file__], "of which modality? Give --modality, one of visible"),
         (["--images", __file__, "--block", "0"], "--block 0: must be at least 1"),

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ckda_jax.retrieval.gallery.writer import Writer
 from ckda_jax.retrieval.gallery.blocks import Entry
 from ckda_jax.retrieval.gallery.index import Maker
+from ckda_jax.retrieval.gallery.writer import Writer
 
 MADE_BY = Maker(digest="5e1f", workdir="runs/site", stage=2)
 WIDTH = 6

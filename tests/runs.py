@@ -19,6 +19,7 @@ from ckda_jax import train, trees
 from ckda_jax.build import run as build_run
 from ckda_jax.config import parse
 from ckda_jax.data import synthetic
+from ckda_jax.data.prepare import Order, prepare
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.distributed import Cluster
 from ckda_jax.engine.shares import make_shares
@@ -65,6 +66,14 @@ FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICKLY.ite
 def draw_world(folder: Path) -> dict[str, Path]:
     """Draw the four datasets; return their roots."""
     return synthetic.write(folder, seed=0, size=SIZE)
+
+
+def prepare_world(folder: Path, world: Mapping[str, Path]) -> dict[str, Path]:
+    """Prepare datasets at the size of a tiny run; return the prepared roots."""
+    for name, root in world.items():
+        order = Order(dataset=name, root=str(root), size=(32, 16), resample="reference")
+        prepare(order, folder / name)
+    return {name: folder / name for name in world}
 
 
 def words(

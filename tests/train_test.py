@@ -1,5 +1,6 @@
 """Training: what a run leaves behind, and what happens when it is run again."""
 
+import datetime
 import json
 import logging
 import shutil
@@ -110,6 +111,31 @@ def test_changed_data_are_refused_and_the_run_is_left_alone(
     assert {path: path.read_bytes() for path in finished.glob("*.json*")} == before
 
 
+@pytest.mark.slow
+def test_a_run_may_go_on_with_changed_data_if_it_writes_that_down(
+    finished, world, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(build_run, "compiled_step", runs.compile_quickly)
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    shutil.rmtree(folder / "checkpoints/stages/1")
+    root = shutil.copytree(world["sysu"], tmp_path / "SYSU-MM01")
+    first = (root / "exp" / "train_id.txt").read_text().split(",")[0]
+    next((root / "cam3" / f"{int(first):04d}").iterdir()).unlink()
+    words = runs.words(folder, {**world, "sysu": root})
+    assert train.main(words) == 2
+    assert "or train with --allow-data-change" in capsys.readouterr().err
+    assert train.main([*words, "--allow-data-change"]) == 0
+    assert "resumed sysu at step 3 of 4" in capsys.readouterr().out
+    (change,) = json.loads((folder / "data_changes.json").read_text())
+    (line,) = change["changes"]
+    assert line.startswith("stage 2, sysu: 6 identities, ")
+    assert datetime.datetime.fromisoformat(change["at"]).tzinfo is not None
+    assert train.main(words) == 0
+    assert train.main([*words, "--allow-data-change"]) == 0
+    assert len(json.loads((folder / "data_changes.json").read_text())) == 1
+
+
 def test_keys_without_influence_may_change(finished, world):
     changes: dict[str, Any] = {"data__threads": 2, "train__log_every": 7}
     assert train.main(runs.words(finished, world, **changes)) == 0
@@ -128,7 +154,7 @@ def test_check_tells_what_would_happen_and_writes_and_compiles_nothing(
     told = capsys.readouterr().out
     assert "stage 1  regdb: 6 identities, 60 visible, 60 infrared images" in told
     assert "2 epochs x 2 steps" in told
-    assert "evaluated  sysu all-search: " in told
+    assert "evaluated  sysu lifelong: " in told
     assert "parameters  pretrained: " in told
     assert "memory  at least " in told
     assert f"would write  {tmp_path}/run/" in told

@@ -3,6 +3,7 @@
 from ckda_jax.build.cache import use_compile_cache as use_compile_cache
 from ckda_jax.build.data import datasets as datasets
 from ckda_jax.build.data import images_per_step as images_per_step
+from ckda_jax.build.data import require_lifelong as require_lifelong
 from ckda_jax.build.data import stages as stages
 from ckda_jax.build.data import stream as stream
 from ckda_jax.build.data import world as world

@@ -6,20 +6,27 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from ckda_jax.data import catalog, decode, synthetic
-from ckda_jax.data.dataset import Dataset
+from ckda_jax.data import catalog, decode, prepared, synthetic
+from ckda_jax.data.dataset import EVERY, Dataset, Options
 from ckda_jax.data.pipeline import Loading, TrainingStream
+from ckda_jax.data.protocol import LIFELONG
 from ckda_jax.data.sampling import PairedSampler
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.engine.stage import Pace, Stage, plan
-from ckda_jax.retrieval.protocols import RULES
-from ckda_jax.structs import MODALITIES, InputError, concatenate_records
+from ckda_jax.retrieval.protocols import RULES, Rule
+from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_records
 
 WORLD = "world"
 """Folder of a run's synthetic world."""
 
+AT_ONCE = 64
+"""Queries whose galleries are looked at together; most often the first have answers."""
+
 Count = Callable[[int, int], None]
 """Is told how many are done, of how many."""
+
+Note = Callable[[str], None]
+"""Is told what a user should know, in a line."""
 
 
 def world(
@@ -63,6 +70,23 @@ def check_names(config: ConfigDict) -> None:
             )
 
 
+def check_protocols(config: ConfigDict) -> None:
+    """Refuse protocols that are not there."""
+    names = [*config.stages, *config.eval_only]
+    catalog.check_protocols(config.eval.protocols, names)
+
+
+def require_lifelong(config: ConfigDict) -> None:
+    """Refuse to learn without the protocols that forgetting is computed of."""
+    for name in (*config.stages, *config.eval_only):
+        if not {LIFELONG, EVERY} & {*catalog.asked_of(name, config.eval.protocols)}:
+            raise InputError(
+                f"config.eval.protocols={config.eval.protocols} leaves out "
+                f"{name}/{LIFELONG}, of which averages and forgetting are computed; "
+                "add lifelong"
+            )
+
+
 def check_new(config: ConfigDict, lineage: Lineage) -> None:
     """Refuse to learn a dataset again that the extended run has learned."""
     again = [name for name in config.stages if name in lineage.learned]
@@ -74,7 +98,10 @@ def check_new(config: ConfigDict, lineage: Lineage) -> None:
 
 
 def datasets(
-    config: ConfigDict, roots: dict[str, str], progress: Count | None = None
+    config: ConfigDict,
+    roots: dict[str, str],
+    progress: Count | None = None,
+    note: Note | None = None,
 ) -> dict[str, Dataset]:
     """Load every dataset that is learned or evaluated, and check its images."""
     loaded = {
@@ -84,39 +111,87 @@ def datasets(
     tables = [loaded[name].train for name in config.stages]
     for dataset in loaded.values():
         require_scores(dataset)
+        _require_prepared(config, dataset)
         for protocol in dataset.protocols.values():
             tables += [protocol.query, protocol.gallery]
     threads = max(config.data.threads, 1)
     every = concatenate_records(tables)
-    decode.check_images(every, threads=threads, progress=progress)
+    problems = decode.find_unusable(every, threads=threads, progress=progress)
+    if config.data.bad_images == "skip":
+        for name in config.stages:
+            problems = _replace(loaded[name], problems, note)
+        more = "; config.data.bad_images=skip replaces training images only"
+        decode.refuse_unusable(problems, len(every), more)
+    decode.refuse_unusable(problems, len(every))
     return loaded
+
+
+def _replace(
+    dataset: Dataset, problems: dict[str, str], note: Note | None
+) -> dict[str, str]:
+    """Put up with a few bad training images; return the problems of other images."""
+    learned = set(dataset.train.paths.tolist())
+    own = {path: problems[path] for path in problems if path in learned}
+    decode.allow_few(own, len(learned), "config.data.bad_images=skip")
+    if own and note is not None:
+        note(
+            f"{dataset.name}: others of the same identity and modality take the place "
+            f"of {len(own)} of {len(learned)} training images: "
+            f"{decode.name_problems(own)}"
+        )
+    return {path: said for path, said in problems.items() if path not in own}
+
+
+def _require_prepared(config: ConfigDict, dataset: Dataset) -> None:
+    """Refuse a prepared root without the images of a run, before any long work."""
+    root = prepared.at(dataset.root)
+    if root is None:
+        return
+    size = tuple(config.model.image_size)
+    if dataset.name in config.stages:
+        root.require(dataset.train.paths.tolist(), size, dataset.resize_train)
+    for protocol in dataset.protocols.values():
+        for table in (protocol.query, protocol.gallery):
+            root.require(table.paths.tolist(), size, dataset.resize_test)
 
 
 def require_scores(dataset: Dataset) -> None:
     """Refuse a protocol whose scoring rule leaves no query anything to find."""
     for protocol in dataset.protocols.values():
-        query, gallery = protocol.query, protocol.gallery
-        removed = RULES[protocol.rule].removal(
-            query.identity, query.camera, gallery.identity, gallery.camera
+        query, gallery = map(protocol.items, (protocol.query, protocol.gallery))
+        for trial in protocol.each_trial():
+            searched, offered = query.take(trial.query), gallery.take(trial.gallery)
+            if not _finds_any(RULES[protocol.rule], searched, offered):
+                raise InputError(
+                    f"{dataset.name}, protocol {protocol.name}: its rule takes every "
+                    "image of a query's identity out of the gallery, nothing can be "
+                    f"found; complete the test images or lists in {dataset.root}"
+                )
+
+
+def _finds_any(rule: Rule, query: Records, gallery: Records) -> bool:
+    """Tell whether a query has a right image that the rule leaves in the gallery."""
+    for start in range(0, len(query), AT_ONCE):
+        some = query.take(np.arange(start, min(start + AT_ONCE, len(query))))
+        removed = rule.removal(
+            some.identity, some.camera, gallery.identity, gallery.camera
         )
-        same = query.identity[:, None] == gallery.identity
-        if not np.any(same & ~removed):
-            raise InputError(
-                f"{dataset.name}, protocol {protocol.name}: its rule takes every image "
-                "of a query's identity out of the gallery, nothing can be found; "
-                f"complete the test images or lists in {dataset.root}"
-            )
+        if np.any((some.identity[:, None] == gallery.identity) & ~removed):
+            return True
+    return False
 
 
 def _dataset(config: ConfigDict, name: str, root: str) -> Dataset:
-    return catalog.load(
-        name,
-        root,
+    options = Options(
         trial=config.data.trial,
         seed=config.eval.seed,
         max_identities=config.data.max_identities,
         resample=config.data.resample,
+        protocols=catalog.asked_of(name, config.eval.protocols),
+        galleries=config.eval.galleries,
+        permutations=config.eval.permutations,
     )
+    return catalog.load(name, root, options)
 
 
 def stages(
@@ -137,7 +212,10 @@ def stages(
 
 
 def stream(
-    config: ConfigDict, stage: Stage, shard: tuple[int, int] = (0, 1)
+    config: ConfigDict,
+    stage: Stage,
+    shard: tuple[int, int] = (0, 1),
+    note: Note | None = None,
 ) -> TrainingStream:
     """Open the training batches of a stage."""
     loading = Loading(
@@ -146,9 +224,10 @@ def stream(
         threads=config.data.threads,
         workers=config.data.workers,
         cache_bytes=int(config.data.cache * 2**30),
+        bad_images=config.data.bad_images,
     )
     sampler = _sampler(config, stage)
-    return TrainingStream(stage.records, sampler, loading, shard=shard)
+    return TrainingStream(stage.records, sampler, loading, shard=shard, note=note)
 
 
 def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:

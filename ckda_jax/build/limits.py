@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from ckda_jax.data.dataset import GALLERIES
+from ckda_jax.data.images import BAD_IMAGES
 from ckda_jax.engine.augment import FILLS
 from ckda_jax.engine.evaluate import check_per_dataset
 from ckda_jax.losses.metric import ANCHORS
@@ -80,6 +82,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.stem": STEMS,
     "model.dtype": ("float32", "bfloat16"),
     "data.resample": ("direct", "reference"),
+    "eval.galleries": GALLERIES,
+    "data.bad_images": BAD_IMAGES,
     "erasing.fill": tuple(FILLS),
     "alignment.relation": RELATIONS,
     "alignment.student_space": STUDENT_SPACES,

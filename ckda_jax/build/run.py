@@ -1,6 +1,7 @@
 """The run itself: first a draft, for which nothing is compiled, then the whole."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def draft(
     """
     limits.check_limits(config)
     data.check_names(config)
+    data.check_protocols(config)
     data.check_new(config, lineage)
     rows = config.train.identities * config.train.images
     cluster.check_rows(rows, "a batch (config.train.identities x config.train.images)")
@@ -74,7 +76,8 @@ def draft(
     # Not to stdout, which an evaluation keeps for its scores.
     console = Console(stderr=True, quiet=not cluster.is_main)
     roots = data.world(config, workdir, Tally("pictures drawn", console))
-    loaded = data.datasets(config, roots, Tally("images checked", console))
+    tally = Tally("images checked", console)
+    loaded = data.datasets(config, roots, tally, _noted_on(console))
     planned = data.stages(config, loaded, first_index=lineage.first_index)
     capacity = max([lineage.identities, *(stage.classes for stage in planned)])
     learns = learner(config, planned, capacity)
@@ -130,7 +133,9 @@ def assemble(
         evaluator=drafted.evaluator,
         origin=cluster.replicate(start),
         learned_before=frozenset(lineage.learned),
-        stream=lambda stage: data.stream(config, stage, cluster.shard),
+        stream=lambda stage: data.stream(
+            config, stage, cluster.shard, _noted_on(Console(stderr=True))
+        ),
         carry_classifier=config.carry_classifier,
         pauses=Pauses(
             log_every=config.train.log_every,
@@ -198,8 +203,16 @@ def results(config: ConfigDict, run: Run, before: Origin | None) -> Results:
         content["stages"] = old["stages"] + names
         content["datasets"] = list(dict.fromkeys(old["datasets"] + content["datasets"]))
         content["evaluations"] = list(old["evaluations"])
+        content["protocols"] = list(old["protocols"])
     is_main = run.evaluator.embedder.cluster.is_main
     return Results.open(run.workdir / RESULTS, content, writes=is_main)
+
+
+def _noted_on(console: Console) -> data.Note:
+    """Print what a user should know on a console, a line each."""
+    return functools.partial(
+        console.print, markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _gradients_every(config: ConfigDict) -> int:

@@ -1,17 +1,22 @@
-"""Datasets from the command line: `python -m ckda_jax.data synthesize --out DIR`."""
+"""Datasets from the command line: `python -m ckda_jax.data COMMAND`."""
 
 import argparse
-import dataclasses
 import sys
-import time
 from collections.abc import Sequence
 
-from ckda_jax.data import synthetic
+from ckda_jax.data import description, prepare, synthesis
+from ckda_jax.data.command import Command
 from ckda_jax.structs import InputError
+
+COMMANDS: dict[str, Command] = {
+    "synthesize": synthesis.COMMAND,
+    "prepare": prepare.COMMAND,
+    "describe": description.COMMAND,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; return the exit status, 2 for input that cannot be used."""
+    """Run a command; return the exit status, 2 for input that cannot be used."""
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -25,73 +30,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m ckda_jax.data", description="Make and inspect datasets."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_synthesize(
-        commands.add_parser(
-            "synthesize",
-            help="write the four synthetic datasets",
-            description="Write four synthetic datasets, laid out as the real ones.",
+    for name, command in COMMANDS.items():
+        own = commands.add_parser(
+            name,
+            help=command.summary,
+            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
-    )
+        command.arguments(own)
+        own.set_defaults(run=command.run)
     return parser
-
-
-def _add_synthesize(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_synthesize)
-    parser.add_argument("--out", required=True, help="folder to make")
-    parser.add_argument("--seed", type=int, default=0, help="of the world")
-    parser.add_argument(
-        "--size", choices=tuple(synthetic.SIZES), default="medium", help="of the world"
-    )
-    for field, text in _FIELDS.items():
-        option = "--" + field.replace("_", "-")
-        parser.add_argument(option, type=int, help=f"{text}; instead of the size's")
-    parser.add_argument(
-        "--sites", nargs="+", default=synthetic.NAMES, help="which datasets"
-    )
-
-
-_FIELDS = {
-    "identities": "training people per site",
-    "test_identities": "test people per site",
-    "images": "images per person and modality",
-    "shots": "test images per person and visible camera of SYSU-MM01",
-    "height": "of the pictures in pixels",
-}
-
-
-def _synthesize(options: argparse.Namespace) -> int:
-    given = {name: getattr(options, name) for name in _FIELDS}
-    numbers = {name: value for name, value in given.items() if value is not None}
-    size = dataclasses.replace(synthetic.SIZES[options.size], **numbers)
-    roots = synthetic.write(
-        options.out,
-        seed=options.seed,
-        size=size,
-        sites=tuple(options.sites),
-        progress=_Progress(),
-    )
-    for name, root in roots.items():
-        print(f"{name}: {root}")
-    return 0
-
-
-class _Progress:
-    """Say how far the drawing is: in place on a terminal, else a line every 5 s."""
-
-    def __init__(self):
-        self.start = self.last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        terminal = sys.stderr.isatty()
-        if now - self.last < (0.2 if terminal else 5) and done < total:
-            return
-        self.last = now
-        rate = done / max(now - self.start, 1e-9)
-        line = f"drawing: {done} of {total} pictures, {rate:.0f} a second"
-        end = "\r" if terminal and done < total else "\n"
-        print(line, end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

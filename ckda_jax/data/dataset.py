@@ -3,29 +3,19 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from ckda_jax.data.layout import name_some
+from ckda_jax.data.protocol import LIFELONG, Protocol
 from ckda_jax.structs import MODALITIES, InputError, Records
 
+EVERY = "all"
+"""Asks for every protocol."""
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """What retrieval is measured on: which images are searched for, and where.
-
-    Attributes:
-        name: what reports call it, `infrared-to-visible` say.
-        query: the images searched for.
-        gallery: the images searched in, drawn already where the protocol draws them.
-        rule: name of the scoring rule, a key of `ckda_jax.retrieval.protocols.RULES`.
-    """
-
-    name: str
-    query: Records
-    gallery: Records
-    rule: str
+GALLERIES = ("seeded", "permutation")
+"""How SYSU-MM01's galleries are drawn: by Python's generator, seeded with the trial, as
+most published code does, or by the permutations that the dataset's authors publish."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,9 +26,11 @@ class Dataset:
         name: its key in the catalog.
         root: its folder.
         train: training images of both modalities; every identity has both.
-        protocols: by name, the one of the lifelong table first.
+        protocols: those asked for, by name, the one of the lifelong table first.
         resize_train: name of the resize chain of training images.
         resize_test: name of the resize chain of query and gallery images.
+        drawn_from: every image that a gallery of another seed could show; None where
+            nothing is drawn.
     """
 
     name: str
@@ -47,6 +39,7 @@ class Dataset:
     protocols: dict[str, Protocol]
     resize_train: str
     resize_test: str
+    drawn_from: Records | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,12 +52,26 @@ class Options:
         max_identities: training identities kept, the first in label order; 0: all.
         resample: `direct` resizes once; `reference` as the released code does, which
             resizes RegDB and HITSZ-VCM more than once.
+        protocols: names of those to make, `all` for every one of the dataset.
+        galleries: a name in `GALLERIES`, for the published protocols of SYSU-MM01.
+        permutations: file `rand_perm_cam.mat` of SYSU-MM01; "": in its `exp/`.
     """
 
     trial: int = 1
     seed: int = 0
     max_identities: int = 0
     resample: str = "direct"
+    protocols: tuple[str, ...] = (LIFELONG,)
+    galleries: str = "seeded"
+    permutations: str = ""
+
+    def chosen(self, names: Iterable[str]) -> list[str]:
+        """Keep the protocols asked for, of those that a dataset has.
+
+        >>> Options(protocols=("lifelong", "all-single")).chosen(["lifelong", "x"])
+        ['lifelong']
+        """
+        return [name for name in names if {name, EVERY} & {*self.protocols}]
 
     def chain(self, reference: str) -> str:
         """Name the resize chain, given the one the released code uses.
@@ -73,28 +80,6 @@ class Options:
         ('vcm', 'lanczos')
         """
         return {"direct": "lanczos", "reference": reference}[self.resample]
-
-
-class Row(NamedTuple):
-    """One image, as a loader finds it."""
-
-    path: str
-    identity: int
-    modality: int
-    camera: int
-    tracklet: int = -1
-
-
-def as_records(root: Path, rows: Iterable[Row]) -> Records:
-    """Turn rows whose paths are relative to the root into a table of absolute paths."""
-    rows = list(rows)
-    return Records(
-        paths=np.array([f"{root}/{row.path}" for row in rows], dtype=np.str_),
-        identity=np.array([row.identity for row in rows], dtype=np.int64),
-        modality=np.array([row.modality for row in rows], dtype=np.int8),
-        camera=np.array([row.camera for row in rows], dtype=np.int32),
-        tracklet=np.array([row.tracklet for row in rows], dtype=np.int32),
-    )
 
 
 def require_pairs(name: str, train: Records) -> None:
@@ -147,11 +132,14 @@ def require_answers(dataset: Dataset) -> None:
                     f"{where}: the {part} is empty in {dataset.root}; unpack the test"
                     " images or correct the test lists"
                 )
-        if not np.isin(protocol.query.identity, protocol.gallery.identity).any():
-            raise InputError(
-                f"{where}: no identity is in both query and gallery, nothing can be"
-                " found; correct the test lists"
-            )
+        for query, gallery in protocol.each_trial():
+            searched = protocol.items(protocol.query).identity[query]
+            offered = protocol.items(protocol.gallery).identity[gallery]
+            if not np.isin(searched, offered).any():
+                raise InputError(
+                    f"{where}: no identity is in both query and gallery, nothing can be"
+                    " found; correct the test lists"
+                )
 
 
 def require_strangers(dataset: Dataset) -> None:

@@ -1,7 +1,7 @@
 """An image file: read, made 8-bit RGB, and brought to size by a named chain."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.Image import Resampling
 
+from ckda_jax.data import prepared
 from ckda_jax.structs import InputError, Records
 
 Step = tuple[float, Resampling]
@@ -35,17 +36,30 @@ SMALLEST_SIDE = 4
 LARGEST_PIXELS = 64 * 1024 * 1024
 """Images of more pixels than this are refused before they are decoded."""
 
+MOST_REPLACED = 0.01
+"""Share of the images of a dataset that others may take the place of, if any may."""
+
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 _REMEDY = "replace the file or take it out of the dataset"
 
 
 def read_image(
-    path: str | Path, size: tuple[int, int], chain: str = "lanczos"
+    path: str | Path,
+    size: tuple[int, int],
+    chain: str = "lanczos",
+    *,
+    strict: bool = False,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Read an image as RGB and bring it to `size` (height, width in pixels).
 
     Grey, palette and CMYK images are converted, an alpha channel is dropped, 16-bit
     grey is scaled linearly to 8 bits, and an EXIF orientation is applied.
+
+    Args:
+        path: of the file.
+        size: height and width wanted.
+        chain: name in `CHAINS`.
+        strict: also refuse what `find_unusable` finds.
 
     Raises:
         InputError: a file that is missing, empty, truncated, corrupt, too large or not
@@ -57,6 +71,8 @@ def read_image(
         )
     with _named_errors(path), Image.open(path) as image:
         _refuse_size(path, image.size)
+        if strict:
+            _refuse_content(path, image)
         rgb = _to_rgb(path, image)
     return np.asarray(resize(rgb, size, chain), dtype=np.uint8)
 
@@ -75,39 +91,95 @@ def resize(image: Image.Image, size: tuple[int, int], chain: str) -> Image.Image
 
 
 def check_images(
-    records: Records,
+    table: Records,
     *,
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Decode every image of a table and refuse those that training could not use.
+    """Refuse a table with images that training could not use.
 
-    Nothing less finds damage in the middle of a file; it takes about a millisecond an
-    image and core. Stricter than `read_image`: CMYK and 16-bit images are refused too,
-    since their conversion needs a choice (a print profile; the radiometric range) that
-    only who made the dataset can take.
-
-    Args:
-        records: the table.
-        threads: threads that decode.
-        progress: called with the numbers of images decoded and of all.
+    Arguments as of `find_unusable`.
 
     Raises:
         InputError: naming the first three such images and their number.
     """
-    problems = []
+    refuse_unusable(
+        find_unusable(table, threads=threads, progress=progress), len(table)
+    )
+
+
+def find_unusable(
+    table: Records,
+    *,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, str]:
+    """Decode every image of a table and find those that training could not use.
+
+    Nothing less finds damage in the middle of a file; it takes about a millisecond an
+    image and core. Stricter than `read_image`: CMYK and 16-bit images are found too,
+    since their conversion needs a choice (a print profile; the radiometric range) that
+    only who made the dataset can take. Prepared images were decoded before; what was
+    found then is found again.
+
+    Args:
+        table: of images.
+        threads: threads that decode.
+        progress: called with the numbers of images decoded and of all.
+
+    Returns:
+        What is wrong, in a line that names the image, by path.
+    """
+    paths = table.paths.tolist()
+    roots = prepared.group(paths)
+    problems = {}
     with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(_problem, records.paths.tolist())
-        for done, problem in enumerate(found, start=1):
-            problems += [] if problem is None else [problem]
+        found = zip(paths, pool.map(_problem, paths, roots), strict=True)
+        for done, (path, problem) in enumerate(found, start=1):
+            problems |= {} if problem is None else {path: problem}
             if progress is not None:
-                progress(done, len(records))
+                progress(done, len(paths))
+    return problems
+
+
+def refuse_unusable(problems: Mapping[str, str], total: int, note: str = "") -> None:
+    """Refuse images with problems, if there are any.
+
+    Args:
+        problems: what is wrong with an image, by path.
+        total: images that were looked at.
+        note: more to say at the end.
+
+    Raises:
+        InputError: naming the first three of them and their number.
+    """
     if problems:
-        rest = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise InputError(
-            f"{len(problems)} of {len(records)} images cannot be used: "
-            f"{'; '.join(problems[:3])}{rest}"
+            f"{len(problems)} of {total} images cannot be used: "
+            f"{name_problems(problems)}{note}"
         )
+
+
+def allow_few(problems: Mapping[str, str], total: int, option: str) -> None:
+    """Refuse images with problems if there are more than others may stand in for.
+
+    Args:
+        problems: what is wrong with an image, by path.
+        total: images that were looked at.
+        option: what allows a few.
+
+    Raises:
+        InputError: they are more than `MOST_REPLACED` of all.
+    """
+    if len(problems) > MOST_REPLACED * total:
+        most = f"; {option} puts up with {MOST_REPLACED:.0%}"
+        refuse_unusable(problems, total, most)
+
+
+def name_problems(problems: Mapping[str, str]) -> str:
+    """Name the first three of some problems and count the others."""
+    rest = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+    return "; ".join(list(problems.values())[:3]) + rest
 
 
 def _to_rgb(path: str | Path, image: Image.Image) -> Image.Image:
@@ -128,7 +200,9 @@ def _to_rgb(path: str | Path, image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _problem(path: str) -> str | None:
+def _problem(path: str, root: prepared.Prepared | None) -> str | None:
+    if root is not None:
+        return root.problem(path)
     try:
         with _named_errors(path), Image.open(path) as image:
             _refuse_size(path, image.size)

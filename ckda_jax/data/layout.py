@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ckda_jax.data import prepared
 from ckda_jax.structs import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -21,15 +22,26 @@ class Layout:
         key: its key in `config.data.roots`.
         entries: files and, ending in a slash, folders, relative to the root; a folder
             before what lies in it.
+        lists: those of them that describe the dataset where its images are absent.
     """
 
     title: str
     key: str
     entries: tuple[str, ...]
+    lists: tuple[str, ...] = ()
+
+    def without_images(self) -> "Layout":
+        """Leave out what is only needed to open images."""
+        return dataclasses.replace(self, entries=self.lists)
 
 
-def open_root(root: str | Path, layout: Layout) -> Path:
+def open_root(root: str | Path, layout: Layout, option: str = "") -> Path:
     """Return the absolute root of a dataset after looking for everything it must hold.
+
+    Args:
+        root: the folder.
+        layout: what it must hold.
+        option: what the root was given to; the dataset's key in the config if empty.
 
     Raises:
         InputError: anything of the layout is missing. Under a first line that names it
@@ -41,9 +53,14 @@ def open_root(root: str | Path, layout: Layout) -> Path:
     if not missing:
         return folder
     raise InputError(
-        f"{_complaint(folder, layout, missing)}; {_remedy(folder, layout)}\n"
+        f"{_complaint(folder, layout, missing)}; {_remedy(folder, layout, option)}\n"
         f"{draw(folder, layout)}"
     )
+
+
+def is_complete(folder: Path, layout: Layout) -> bool:
+    """Say whether a folder holds everything of a layout."""
+    return not _missing(folder, layout)
 
 
 def draw(folder: Path, layout: Layout) -> str:
@@ -65,14 +82,20 @@ def draw(folder: Path, layout: Layout) -> str:
 
 def list_images(folder: Path) -> list[str]:
     """List the names of the images in a folder, sorted; empty where there is none."""
-    if not folder.is_dir():
-        return []
-    names = sorted(os.listdir(folder))
+    names = sorted(_names(folder))
     return [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
 
 
+def list_folders(folder: Path) -> list[str]:
+    """List the names of the folders in a folder, sorted; empty where there is none."""
+    root = prepared.above(folder)
+    if root is not None:
+        return root.folders(folder)
+    return [name for name in sorted(_names(folder)) if (folder / name).is_dir()]
+
+
 def require_images(root: Path, layout: Layout, paths: Iterable[str]) -> None:
-    """Refuse index files that name absent images; lists folders, never opens a file.
+    """Refuse index files that name absent images; lists folders, never opens an image.
 
     Args:
         root: the dataset's folder.
@@ -83,21 +106,26 @@ def require_images(root: Path, layout: Layout, paths: Iterable[str]) -> None:
         InputError: some are absent; the first three are named and all are counted.
     """
     paths = list(dict.fromkeys(paths))
-    folders: dict[str, set[str]] = {}
-    absent = []
-    for path in paths:
-        parent, name = os.path.split(path)
-        if parent not in folders:
-            folder = root / parent
-            folders[parent] = set(os.listdir(folder)) if folder.is_dir() else set()
-        if name not in folders[parent]:
-            absent.append(path)
+    absent = absent_images(root, paths)
     if absent:
         raise InputError(
             f"{layout.title}: {len(absent)} of {len(paths)} images named by the index"
             f" files are absent from {root}: {name_some(absent)}; unpack the"
             " images again or correct the index files"
         )
+
+
+def absent_images(root: Path, paths: Iterable[str]) -> list[str]:
+    """List the images that are not where a path relative to the root says."""
+    folders: dict[str, set[str]] = {}
+    absent = []
+    for path in paths:
+        parent, name = os.path.split(path)
+        if parent not in folders:
+            folders[parent] = set(_names(root / parent))
+        if name not in folders[parent]:
+            absent.append(path)
+    return absent
 
 
 def name_some(values: Sequence[object]) -> str:
@@ -116,7 +144,18 @@ def _missing(folder: Path, layout: Layout) -> list[str]:
 
 def _is_there(folder: Path, entry: str) -> bool:
     path = folder / entry
-    return os.path.isdir(path) if entry.endswith("/") else os.path.isfile(path)
+    if not entry.endswith("/"):
+        return os.path.isfile(path)
+    root = prepared.at(folder)
+    return os.path.isdir(path) or (root is not None and root.has_folder(path))
+
+
+def _names(folder: Path) -> list[str]:
+    """List what lies in a folder, or lay there before it was prepared."""
+    root = prepared.above(folder)
+    if root is not None:
+        return root.names(folder)
+    return os.listdir(folder) if folder.is_dir() else []
 
 
 def _listing(folder: Path) -> list[str]:
@@ -138,16 +177,22 @@ def _complaint(folder: Path, layout: Layout, missing: list[str]) -> str:
     return f"{layout.title}: {folder} lacks {name_some(missing)}"
 
 
-def _remedy(folder: Path, layout: Layout) -> str:
+def _remedy(folder: Path, layout: Layout, option: str) -> str:
     """Name the neighbouring folder that fits best, or what to do when none does."""
-    option = f"config.data.roots.{layout.key}"
+    option = option or f"config.data.roots.{layout.key}"
+    best = better_root(folder, layout)
+    if best is None:
+        return f"point {option} at the dataset, or unpack what is missing"
+    where = "above" if best == folder.parent else "below"
+    return f"the dataset seems to lie one level {where}: set {option}={best}"
+
+
+def better_root(folder: Path, layout: Layout) -> Path | None:
+    """Find the neighbouring folder that fits a layout better, if there is one."""
     best, best_found = None, len(layout.entries) - len(_missing(folder, layout))
     below = [folder / name for name in _listing(folder)[:SEARCHED] if name[-1] == "/"]
     for candidate in [folder.parent, *below]:
         found = len(layout.entries) - len(_missing(candidate, layout))
         if found > max(best_found, len(layout.entries) // 2):
             best, best_found = candidate, found
-    if best is None:
-        return f"point {option} at the dataset, or unpack what is missing"
-    where = "above" if best == folder.parent else "below"
-    return f"the dataset seems to lie one level {where}: set {option}={best}"
+    return best

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from typing import Any
 
@@ -13,66 +13,9 @@ import numpy as np
 from absl import flags
 from jaxtyping import UInt8
 
-from ckda_jax.data.decode import read_image
+from ckda_jax.data.images import ImageTable, Loading, Replacements, Substitutes
 from ckda_jax.data.sampling import ABSENT, PairedSampler
 from ckda_jax.structs import Batch, InputError, Records
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Loading:
-    """How images are read; nothing here but `size` and `chain` changes a batch.
-
-    Attributes:
-        size: height and width in pixels.
-        chain: name in `decode.CHAINS`.
-        threads: threads that decode; 0 decodes when asked.
-        workers: processes that decode, each with its own threads; 0: none.
-        prefetch: batches decoded ahead, per process.
-        cache_bytes: memory for decoded images, over all processes; 0: none.
-    """
-
-    size: tuple[int, int]
-    chain: str = "lanczos"
-    threads: int = 4
-    workers: int = 0
-    prefetch: int = 4
-    cache_bytes: int = 0
-
-    def read_options(self) -> grain.ReadOptions:
-        """Return the thread settings in Grain's terms."""
-        ahead = max(self.prefetch, self.threads) if self.threads else 0
-        return grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=ahead)
-
-
-class ImageTable:
-    """The images of a table by row, decoded when asked; the first rows stay in memory.
-
-    Rows up to the budget are kept for good: batches visit all rows about equally often,
-    so evicting one for another would gain nothing. Each process fills its own memory.
-    """
-
-    def __init__(self, paths: np.ndarray, loading: Loading) -> None:
-        self._paths = paths
-        self._loading = loading
-        self.size = height, width = loading.size
-        budget = loading.cache_bytes // max(loading.workers, 1)
-        kept = min(budget // (height * width * 3), len(paths))
-        self._images = np.empty((kept, height, width, 3), np.uint8)
-        self._filled = np.zeros(kept, bool)
-
-    def __getitem__(self, row: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Return image `row`. Raises InputError where it cannot be read."""
-        if row < len(self._filled) and self._filled[row]:
-            return self._images[row]
-        image = read_image(self._paths[row], self._loading.size, self._loading.chain)
-        if row < len(self._filled):
-            # The mark comes second: another thread must not see a half-written image.
-            self._images[row] = image
-            self._filled[row] = True
-        return image
-
-    def __reduce__(self) -> tuple[type, tuple[np.ndarray, Loading]]:
-        return ImageTable, (self._paths, self._loading)
 
 
 class TrainingStream:
@@ -82,16 +25,20 @@ class TrainingStream:
     and `set_state` starts at any step without reading what lies before. Use as a
     context manager, or call `close`, so that worker processes end.
 
+    Attributes:
+        replacements: counts the images that others took the place of.
+
     Args:
         records: the stage's training images; the sampler's rows point into it.
         sampler: which rows make each batch.
         loading: size, resize chain, threads, processes and cache.
         shard: index of this process and number of processes; each loads its
             contiguous share of the b rows of every batch.
+        note: is told in a line of each image that another one takes the place of.
 
     Raises:
         InputError: a batch that the processes cannot share evenly; while iterating, an
-            image that cannot be read.
+            image that cannot be read, or too many of them where they are replaced.
     """
 
     def __init__(
@@ -101,6 +48,7 @@ class TrainingStream:
         loading: Loading,
         *,
         shard: tuple[int, int] = (0, 1),
+        note: Callable[[str], None] | None = None,
     ) -> None:
         if len(records) != len(sampler.labels):
             raise ValueError(
@@ -109,7 +57,10 @@ class TrainingStream:
             )
         self._loading = loading
         source = _Source(sampler=sampler, labels=sampler.labels, shard=shard)
-        images = ImageTable(records.paths, loading)
+        skips = loading.bad_images == "skip"
+        substitutes = Substitutes(sampler.labels, records.modality) if skips else None
+        images = ImageTable(records.paths, loading, substitutes)
+        self.replacements = Replacements(records.paths, note)
         self._batches = grain.MapDataset.source(source).map(_Assemble(images))
         self._length = len(sampler)
         self._identity = f"{sampler!r} {_digest(records)}"
@@ -125,6 +76,7 @@ class TrainingStream:
     def __next__(self) -> Batch:
         with _one_line_errors():
             arrays = next(self._iterator)
+        self.replacements.count(arrays["example"], arrays.pop("shown"))
         self._step += 1
         return Batch(**arrays)
 
@@ -132,13 +84,18 @@ class TrainingStream:
         """Return the position: the next step, and what batches are drawn from."""
         return {"step": self._step, "drawn_from": self._identity}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any], *, of_other_data: bool = False) -> None:
         """Continue where `get_state` was called.
+
+        Args:
+            state: what it returned.
+            of_other_data: accept the state of other images, labels or batch settings:
+                the batches from there on are those of this stream.
 
         Raises:
             InputError: the state belongs to other images, labels or batch settings.
         """
-        if state["drawn_from"] != self._identity:
+        if state["drawn_from"] != self._identity and not of_other_data:
             raise InputError(
                 "the training images, labels or batch settings changed since the "
                 f"checkpoint: it was drawn from {state['drawn_from']}, now "
@@ -242,10 +199,11 @@ class _Assemble(grain.transforms.Map):
         rows = element["example"]
         height, width = self.images.size
         images = np.zeros((*rows.shape, height, width, 3), np.uint8)
-        for place in np.argwhere(rows != ABSENT):
-            images[tuple(place)] = self.images[int(rows[tuple(place)])]
+        shown = rows.copy()
+        for place in map(tuple, np.argwhere(rows != ABSENT)):
+            images[place], shown[place] = self.images.show(int(rows[place]))
         labels = element["labels"].astype(np.int32)
-        return {**element, "labels": labels, "images": images}
+        return {**element, "labels": labels, "images": images, "shown": shown}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

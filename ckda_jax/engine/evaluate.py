@@ -1,6 +1,7 @@
 """Evaluation: a snapshot and a protocol in; scores, rankings and prompt maps out."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ckda_jax.data.catalog import DATASETS
-from ckda_jax.data.dataset import Dataset, Protocol
+from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.protocol import Protocol, Trial
 from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.files import write_json
@@ -19,21 +21,39 @@ from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_record
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """A protocol's queries and gallery with the distances between them.
+    """A protocol's queries and gallery with their embeddings.
 
     Attributes:
         protocol: the protocol.
-        distances: `[q, g]`, minus the cosine.
+        query: `[q, d]`, unit embeddings of the query's items.
+        gallery: `[g, d]`, of the gallery's.
     """
 
     protocol: Protocol
-    distances: Float[np.ndarray, "q g"]
+    query: Float[np.ndarray, "q d"]
+    gallery: Float[np.ndarray, "g d"]
 
     def scores(self) -> dict[str, Any]:
-        """Score the ranking, as a row of `results.json`."""
-        query, gallery = self.protocol.query, self.protocol.gallery
+        """Score the ranking, as a row of `results.json`.
+
+        The means over the trials, and, where there are several, their number and the
+        standard deviations (of a sample, n - 1). `queries` are those of the first.
+        """
+        trials = self.protocol.each_trial()
+        rows = [self._scores(trial) for trial in trials]
+        sizes = {name: rows[0].pop(name) for name in ("queries", "gallery")}
+        values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        means = {name: float(np.mean(found)) for name, found in values.items()}
+        if len(trials) == 1:
+            return {**sizes, **means}
+        spread = {name: float(np.std(v, ddof=1)) for name, v in values.items()}
+        return {**sizes, **means, "trials": len(trials), "spread": spread}
+
+    def _scores(self, trial: Trial) -> dict[str, Any]:
+        query = self.protocol.items(self.protocol.query).take(trial.query)
+        gallery = self.protocol.items(self.protocol.gallery).take(trial.gallery)
         found = metrics.evaluate(
-            self.distances,
+            self.distances(trial),
             query.identity,
             query.camera,
             gallery.identity,
@@ -44,20 +64,32 @@ class Ranking:
         sizes = {"queries": found.valid, "gallery": len(gallery)}
         return {**sizes, "mAP": found.mAP, "mINP": found.mINP, **ranks}
 
+    def distances(self, trial: Trial) -> Float[np.ndarray, "q g"]:
+        """Compare each query of a trial with each gallery item: minus the cosine."""
+        return -(self.query[trial.query] @ self.gallery[trial.gallery].T)
+
     def lists(self, queries: int, length: int = 10) -> list[dict[str, Any]]:
-        """Write the first images of some evenly spaced queries' rankings as JSON."""
-        query, gallery = self.protocol.query, self.protocol.gallery
+        """Write the starts of some evenly spaced queries' rankings, of the first trial.
+
+        Returns:
+            JSON values.
+        """
+        trial = self.protocol.each_trial()[0]
+        chosen = np.linspace(0, len(trial.query) - 1, min(queries, len(trial.query)))
+        chosen = np.unique(chosen.astype(int))
+        few = Trial(trial.query[chosen], trial.gallery)
+        query = self.protocol.items(self.protocol.query).take(few.query)
+        gallery = self.protocol.items(self.protocol.gallery).take(few.gallery)
         removed = RULES[self.protocol.rule].removal(
             query.identity, query.camera, gallery.identity, gallery.camera
         )
-        chosen = np.linspace(0, len(query) - 1, min(queries, len(query))).astype(int)
         lists = []
-        for row in dict.fromkeys(chosen.tolist()):
-            places = metrics.ranked(self.distances[row], removed[row], length)
+        for row, distances in enumerate(self.distances(few)):
+            places = metrics.ranked(distances, removed[row], length)
             shown = [
                 {
                     **_describe(gallery, place),
-                    "distance": float(self.distances[row, place]),
+                    "distance": float(distances[place]),
                     "correct": bool(gallery.identity[place] == query.identity[row]),
                 }
                 for place in places.tolist()
@@ -88,27 +120,43 @@ class Evaluator:
     modality: str = "own"
 
     def rank(self, snapshot: Snapshot, dataset: Dataset, protocol: Protocol) -> Ranking:
-        """Embed a protocol's images and compare each query with each gallery image."""
-        query = self._features(snapshot, dataset, protocol.query)
-        gallery = self._features(snapshot, dataset, protocol.gallery)
-        return Ranking(protocol=protocol, distances=-(query @ gallery.T))
+        """Embed a protocol's images."""
+        (ranking,) = self.rankings(snapshot, dataset, [protocol])
+        return ranking
+
+    def rankings(
+        self, snapshot: Snapshot, dataset: Dataset, protocols: Iterable[Protocol]
+    ) -> Iterator[Ranking]:
+        """Embed the images of a dataset's protocols one by one, each image once."""
+        known: dict[str, np.ndarray] = {}
+        for protocol in protocols:
+            query, gallery = (
+                protocol.pool(
+                    records, self._features(snapshot, dataset, records, known)
+                )
+                for records in (protocol.query, protocol.gallery)
+            )
+            yield Ranking(protocol=protocol, query=query, gallery=gallery)
 
     def _features(
-        self, snapshot: Snapshot, dataset: Dataset, records: Records
+        self,
+        snapshot: Snapshot,
+        dataset: Dataset,
+        records: Records,
+        known: dict[str, np.ndarray],
     ) -> Float[np.ndarray, "n d"]:
-        """Embed images, each through its own modality unless that is swapped."""
+        """Embed images, each through its own modality unless that is swapped.
+
+        Those of paths in `known` are taken from there; the others are added to it.
+        """
         swapped = per_dataset(self.modality, dataset.name, "own") == "swapped"
-        rows, found = [], []
-        for modality in np.unique(records.modality).tolist():
-            own = np.flatnonzero(records.modality == modality)
+        unknown = np.array([path not in known for path in records.paths.tolist()], bool)
+        for modality in np.unique(records.modality[unknown]).tolist():
+            own = records.take(unknown & (records.modality == modality))
             through = len(MODALITIES) - 1 - modality if swapped else modality
-            rows.append(own)
-            found.append(
-                self.embedder.table(
-                    snapshot, records.take(own), dataset.resize_test, through
-                )
-            )
-        return np.concatenate(found)[np.argsort(np.concatenate(rows))]
+            found = self.embedder.table(snapshot, own, dataset.resize_test, through)
+            known.update(zip(own.paths.tolist(), found, strict=True))
+        return np.stack([known[path] for path in records.paths.tolist()])
 
     def write_examples(
         self, snapshot: Snapshot, dataset: Dataset, ranking: Ranking, few: Few

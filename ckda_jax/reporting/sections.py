@@ -30,7 +30,10 @@ def scores(run: RunDirectory) -> list[Html]:
         tag("p", "Thin lines with hollow points: before the dataset was trained on.",
             class_="muted"),
     ]  # fmt: skip
-    for table in tables.result_tables(run.results):
+    shown = tables.result_tables(run.results)
+    if run.results.get("protocols"):
+        shown.append(tables.protocol_table(run.results["protocols"]))
+    for table in shown:
         content += [tag("h3", table.title), _table(table)]
     return content
 

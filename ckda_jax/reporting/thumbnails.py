@@ -8,6 +8,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from ckda_jax.data import prepared
+
 SIZE = (80, 160)
 """Largest width and height of an embedded image, in pixels."""
 
@@ -16,8 +18,11 @@ LEVELS = 64
 
 
 def photo(path: str | Path) -> str | None:
-    """Embed an image file, made small; None when it cannot be read."""
+    """Embed an image, a file or a prepared one, made small; None if unreadable."""
     try:
+        pixels = prepared.picture(path)
+        if pixels is not None:
+            return picture(pixels)
         with Image.open(path) as image:
             image.draft("RGB", SIZE)
             return _jpeg(image.convert("RGB"))

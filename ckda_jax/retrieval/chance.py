@@ -85,8 +85,9 @@ def expected(
             f" {len(gallery_ids)} of its gallery; chance has no level"
         )
     kept, right, people = kept[valid], right[valid], query_ids[valid]
-    sizes = zip(kept.tolist(), right.tolist(), strict=True)
-    levels = np.array([precision(n, r) for n, r in sizes])
+    levels = np.array(
+        [precision(n, r) for n, r in zip(kept.tolist(), right.tolist(), strict=True)]
+    )
     first = right / kept
     return Chance(
         mAP=_level(levels[:, 0], levels[:, 1], people),

@@ -76,4 +76,5 @@ RULES: dict[str, Rule] = {
     "standard": Rule(removal=remove_nothing, cmc="standard"),
     "sysu": Rule(removal=remove_shared_place, cmc="identity"),
     "llcm": Rule(removal=remove_own_camera, cmc="identity"),
+    "vcm": Rule(removal=remove_own_camera, cmc="standard"),
 }

@@ -62,8 +62,8 @@ def test_a_rule_that_leaves_nothing_to_find_is_refused(world):
     second = protocol.gallery.take(protocol.gallery.camera == 2)
     assert set(third.identity) & set(second.identity)
     few = dataclasses.replace(protocol, query=third, gallery=second)
-    left = dataclasses.replace(loaded, protocols={"all-search": few})
-    with pytest.raises(InputError, match="sysu, protocol all-search: its rule takes"):
+    left = dataclasses.replace(loaded, protocols={"lifelong": few})
+    with pytest.raises(InputError, match="sysu, protocol lifelong: its rule takes"):
         data.require_scores(left)
 
 

@@ -3,6 +3,7 @@ import shutil
 import pytest
 
 from ckda_jax.data import catalog
+from ckda_jax.data.dataset import Options
 from ckda_jax.retrieval.protocols import RULES
 from ckda_jax.structs import InputError
 from tests.data import layouts
@@ -106,7 +107,7 @@ def test_refuses_a_protocol_in_which_nothing_can_be_found(tmp_path):
     for camera in (1, 2, 4, 5):
         shutil.rmtree(root / f"cam{camera}" / "0006", ignore_errors=True)
         shutil.rmtree(root / f"cam{camera}" / "0010", ignore_errors=True)
-    with pytest.raises(InputError, match="all-search: the gallery is empty"):
+    with pytest.raises(InputError, match="lifelong: the gallery is empty"):
         catalog.load("sysu", root)
     layouts.write_sysu(root)
     (root / "exp" / "test_id.txt").write_text("6,9\n")
@@ -118,3 +119,27 @@ def test_refuses_a_protocol_in_which_nothing_can_be_found(tmp_path):
         shutil.rmtree(root / f"cam{camera}" / "0009")
     with pytest.raises(InputError, match="no identity is in both query and gallery"):
         catalog.load("sysu", root)
+
+
+def test_words_ask_for_protocols_of_all_datasets_or_of_one():
+    words = ["lifelong", "sysu/all-single", "llcm/all"]
+    assert catalog.asked_of("sysu", words) == ("lifelong", "all-single")
+    assert catalog.asked_of("llcm", words) == ("lifelong", "all")
+    catalog.check_protocols(words, ["sysu", "llcm"])
+    for wrong in ("all-double", "regdb/lifelong", "sysu/visible-to-infrared", ""):
+        with pytest.raises(InputError, match=f"no protocol '{wrong}' here; there are"):
+            catalog.check_protocols([wrong], ["sysu", "llcm"])
+
+
+@pytest.mark.parametrize("name", catalog.DATASETS)
+def test_every_protocol_loads_by_name(tmp_path, name):
+    root = WRITERS[name](tmp_path)
+    every = catalog.load(name, root, Options(protocols=("all",)))
+    assert tuple(every.protocols) == catalog.PROTOCOLS[name]
+    for key, protocol in every.protocols.items():
+        assert protocol.name == key and protocol.rule in RULES
+        assert len(protocol.each_trial()) in (1, 10)
+        alone = catalog.load(name, root, Options(protocols=(key,)))
+        assert list(alone.protocols) == [key]
+        paths = alone.protocols[key].query.paths
+        assert paths.tolist() == protocol.query.paths.tolist()

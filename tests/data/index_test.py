@@ -1,6 +1,5 @@
 import pytest
 
-from ckda_jax.data.dataset import Row
 from ckda_jax.data.index import (
     Labelled,
     Line,
@@ -9,6 +8,7 @@ from ckda_jax.data.index import (
     require_lines,
     split_label,
 )
+from ckda_jax.data.row import Row
 from ckda_jax.structs import VISIBLE, InputError
 
 

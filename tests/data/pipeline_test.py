@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ckda_jax.data import pipeline
+from ckda_jax.data import images
 from ckda_jax.data.decode import read_image
 from ckda_jax.data.pipeline import Loading, TrainingStream, images_of
 from ckda_jax.data.sampling import PairedSampler
@@ -101,11 +101,11 @@ def test_a_stream_continues_where_its_state_was_taken(records, step):
 def test_starting_late_reads_nothing_that_lies_before(records, monkeypatch):
     read = []
 
-    def spy(path, size, chain):
+    def spy(path, size, chain, *, strict):
         read.append(path)
-        return read_image(path, size, chain)
+        return read_image(path, size, chain, strict=strict)
 
-    monkeypatch.setattr(pipeline, "read_image", spy)
+    monkeypatch.setattr(images, "read_image", spy)
     stream = stream_of(records, threads=0)
     stream.set_state({**stream.get_state(), "step": STEPS - 1})
     assert len(list(stream)) == 1
@@ -115,11 +115,11 @@ def test_starting_late_reads_nothing_that_lies_before(records, monkeypatch):
 def test_the_cache_decodes_every_image_once(records, monkeypatch):
     read = []
 
-    def spy(path, size, chain):
+    def spy(path, size, chain, *, strict):
         read.append(path)
-        return read_image(path, size, chain)
+        return read_image(path, size, chain, strict=strict)
 
-    monkeypatch.setattr(pipeline, "read_image", spy)
+    monkeypatch.setattr(images, "read_image", spy)
     list(stream_of(records, threads=0, cache_bytes=10**6))
     assert len(read) == len(set(read)) == 36
 

@@ -19,7 +19,7 @@ def test_loads_training_images_and_the_visible_to_infrared_protocol(tmp_path):
     assert set(dataset.train.camera[dataset.train.modality == INFRARED]) == {2}
     assert set(dataset.train.tracklet) == {-1}
 
-    protocol = dataset.protocols["visible-to-infrared"]
+    protocol = dataset.protocols["lifelong"]
     assert protocol.rule == "standard"
     assert set(protocol.query.modality) == {VISIBLE}
     assert set(protocol.gallery.modality) == {INFRARED}
@@ -131,3 +131,14 @@ def test_real_list_starts_as_published():
     test = regdb.read_index(real_indexes("RegDB"), "test", INFRARED, 1)
     assert test[0].row.identity == 88
     assert np.unique([image.row.camera for image in test]).tolist() == [2]
+
+
+def test_the_two_directions_swap_query_and_gallery(tmp_path):
+    options = Options(protocols=("all",))
+    protocols = regdb.load(layouts.write_regdb(tmp_path), options).protocols
+    forth, back = protocols["visible-to-infrared"], protocols["infrared-to-visible"]
+    assert set(back.query.modality) == {INFRARED}
+    assert back.query.paths.tolist() == forth.gallery.paths.tolist()
+    assert back.gallery.paths.tolist() == forth.query.paths.tolist()
+    lifelong = protocols["lifelong"]
+    assert lifelong.query.paths.tolist() == forth.query.paths.tolist()

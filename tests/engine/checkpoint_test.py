@@ -59,9 +59,7 @@ def test_a_stage_is_chosen_among_the_finished_ones(tmp_path):
     assert [checkpoints.choose(asked) for asked in (None, 1, 3)] == [2, 0, 2]
     with pytest.raises(InputError, match="--stage 0: stages are counted from 1"):
         checkpoints.choose(0)
-    with pytest.raises(
-        InputError, match="stage 4 of .*; finished: 1, 2, 3"
-    ):
+    with pytest.raises(InputError, match="stage 4 of .*; finished: 1, 2, 3"):
         checkpoints.choose(4)
     checkpoints.close()
 

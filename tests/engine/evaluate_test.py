@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ckda_jax.data.dataset import Protocol
+from ckda_jax.data.protocol import Protocol, Trial
+from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.evaluate import Few, Ranking, check_per_dataset, per_dataset
 from ckda_jax.retrieval import metrics
 from ckda_jax.retrieval.protocols import RULES
@@ -37,14 +38,19 @@ def ranking():
     distances = np.array(
         [[0.3, 0.2, 0.1, 0.0], [0.1, 0.4, 0.3, 0.2], [0.9, 0.7, 0.6, 0.8]]
     )
-    return Ranking(protocol=protocol, distances=distances)
+    return Ranking(protocol=protocol, query=np.eye(3), gallery=-distances.T)
+
+
+def first_distances(ranking):
+    """Compare the queries and the gallery of the first trial."""
+    return ranking.distances(ranking.protocol.each_trial()[0])
 
 
 def test_scores_are_those_of_the_metrics(ranking):
     scores = ranking.scores()
     query, gallery = ranking.protocol.query, ranking.protocol.gallery
     wanted = metrics.evaluate(
-        ranking.distances,
+        first_distances(ranking),
         query.identity,
         query.camera,
         gallery.identity,
@@ -55,6 +61,38 @@ def test_scores_are_those_of_the_metrics(ranking):
     assert (scores["queries"], scores["gallery"]) == (3, 4)
     assert scores["rank1"] == wanted.cmc[0] == pytest.approx(1 / 3)
     assert scores["rank5"] == 1.0
+
+
+def test_trials_are_averaged_with_their_spread(ranking):
+    whole = np.arange(3)
+    trials = (Trial(whole, np.array([0, 1, 2])), Trial(whole, np.array([3, 1, 2])))
+    several = dataclasses.replace(ranking.protocol, trials=trials)
+    single = [
+        dataclasses.replace(
+            ranking, protocol=dataclasses.replace(several, trials=(trial,))
+        ).scores()
+        for trial in trials
+    ]
+    scores = dataclasses.replace(ranking, protocol=several).scores()
+    maps = [row["mAP"] for row in single]
+    # The second trial's only image of person 5 stands where the query's camera does.
+    assert maps[0] != maps[1]
+    assert [row["queries"] for row in single] == [3, 2]
+    assert scores["trials"] == 2 and scores["gallery"] == 3
+    assert scores["mAP"] == pytest.approx(np.mean(maps))
+    assert scores["spread"]["mAP"] == pytest.approx(np.std(maps, ddof=1))
+    assert "trials" not in single[0]
+
+
+def test_lists_show_the_first_trial(ranking):
+    trials = (
+        Trial(np.array([1]), np.array([2, 1])),
+        Trial(np.array([0]), np.arange(4)),
+    )
+    several = dataclasses.replace(ranking.protocol, trials=trials)
+    (only,) = dataclasses.replace(ranking, protocol=several).lists(4)
+    assert only["query"]["identity"] == 6
+    assert [entry["identity"] for entry in only["gallery"]] == [6]
 
 
 def test_lists_are_ranked_marked_and_without_what_the_protocol_removes(ranking):
@@ -80,7 +118,7 @@ def test_lists_of_more_queries_than_there_are_repeat_none(ranking):
 def test_distances_are_minus_the_cosines_of_the_embeddings(assembled, snapshot):
     evaluator, dataset = assembled.evaluator, assembled.datasets[0]
     (protocol,) = dataset.protocols.values()
-    distances = evaluator.rank(snapshot, dataset, protocol).distances
+    distances = first_distances(evaluator.rank(snapshot, dataset, protocol))
     assert distances.shape == (len(protocol.query), len(protocol.gallery))
     chain = dataset.resize_test
     query = evaluator.embedder.table(
@@ -94,12 +132,33 @@ def test_distances_are_minus_the_cosines_of_the_embeddings(assembled, snapshot):
     assert np.abs(distances).max() <= 1 + 1e-5
 
 
+def test_protocols_of_a_dataset_share_the_embeddings_of_their_images(
+    assembled, snapshot, monkeypatch
+):
+    evaluator, dataset = assembled.evaluator, assembled.datasets[0]
+    (forth,) = dataset.protocols.values()
+    back = dataclasses.replace(forth, query=forth.gallery, gallery=forth.query)
+    wanted = [evaluator.rank(snapshot, dataset, one) for one in (forth, back)]
+    embedded, table = [], Embedder.table
+
+    def counted(self, snapshot, records, *more):
+        embedded.extend(records.paths.tolist())
+        return table(self, snapshot, records, *more)
+
+    monkeypatch.setattr(Embedder, "table", counted)
+    found = evaluator.rankings(snapshot, dataset, [forth, back])
+    for ranking, alone in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ranking.query, alone.query)
+        np.testing.assert_array_equal(ranking.gallery, alone.gallery)
+    assert len(embedded) == len(set(embedded)) == len(forth.query) + len(forth.gallery)
+
+
 def test_swapped_modalities_feed_images_through_the_others_prompts(assembled, snapshot):
     def distances(modality, place):
         evaluator = dataclasses.replace(assembled.evaluator, modality=modality)
         dataset = assembled.datasets[place]
         (protocol,) = dataset.protocols.values()
-        return evaluator.rank(snapshot, dataset, protocol).distances
+        return first_distances(evaluator.rank(snapshot, dataset, protocol))
 
     regdb, llcm = 0, 2
     assert assembled.datasets[llcm].name == "llcm"

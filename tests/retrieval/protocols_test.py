@@ -13,6 +13,7 @@ GALLERY_IDS, GALLERY_CAMERAS = np.array([1, 2, 2, 2]), np.array([2, 2, 3, 6])
         ("standard", [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]),
         ("sysu", [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]),
         ("llcm", [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
+        ("vcm", [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
     ],
 )
 def test_removal(name, removed):
@@ -26,4 +27,5 @@ def test_cmc_counts_identities_where_the_community_does():
         "standard": "standard",
         "sysu": "identity",
         "llcm": "identity",
+        "vcm": "standard",
     }

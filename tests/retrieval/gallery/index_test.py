@@ -34,6 +34,8 @@ def test_a_folder_without_a_gallery_is_refused(tmp_path):
         ({"similarity": "euclid"}, "euclid of float16 is unknown"),
         ({"width": "4"}, "must be whole numbers"),
         ({"model": {}}, "missing"),
+        ({"model": {"digest": "0", "workdir": 3, "stage": 1}}, "must be text"),
+        ({"model": {"digest": "0", "workdir": "", "stage": ""}}, "whole numbers"),
         ({"blocks": [{"name": "../x"}]}, "missing"),
         ({"blocks": 3}, "not iterable"),
     ],
@@ -48,6 +50,14 @@ def test_other_content_is_refused_with_a_remedy(tmp_path, change, said):
     assert f"--images '{tmp_path}/blocks/*.parquet'" in str(error.value) or (
         f"--images {tmp_path}/blocks" in str(error.value)
     )
+
+
+def test_a_name_that_would_be_used_twice_is_refused(tmp_path):
+    galleries.fill(tmp_path, 3)
+    path = tmp_path / index.INDEX
+    path.write_text(path.read_text().replace('"next_name": 2', '"next_name": 1'))
+    with pytest.raises(InputError, match="of a block which is there already"):
+        index.read(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null"])

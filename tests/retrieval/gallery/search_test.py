@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ckda_jax.retrieval.gallery import blocks, open_gallery
-from ckda_jax.retrieval.gallery import search
+from ckda_jax.retrieval.gallery import blocks, open_gallery, search
 from ckda_jax.retrieval.gallery import index as index_lib
 from ckda_jax.retrieval.gallery import writer as writer_lib
 from ckda_jax.retrieval.gallery.index import Maker

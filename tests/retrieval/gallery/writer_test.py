@@ -9,8 +9,8 @@ import pytest
 from ckda_jax.retrieval.gallery import blocks, open_gallery
 from ckda_jax.retrieval.gallery import index as index_lib
 from ckda_jax.retrieval.gallery import writer as writer_lib
-from ckda_jax.retrieval.gallery.writer import Writer
 from ckda_jax.retrieval.gallery.index import Maker
+from ckda_jax.retrieval.gallery.writer import Writer
 from ckda_jax.structs import InputError
 from tests import galleries
 from tests.galleries import WIDTH
