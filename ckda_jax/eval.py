@@ -24,7 +24,6 @@ from ckda_jax.engine import distributed, lifelong, origin, results
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.files import RESULTS
 from ckda_jax.reporting import html, tables
-from ckda_jax.structs import InputError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,7 +97,7 @@ def scores(
     build.use_compile_cache(config.compile_cache)
     lineage = workdir.read_lineage(folder)
     checkpoints = Checkpoints(folder / origin.CHECKPOINTS, writes=False)
-    index = chosen(checkpoints.stages(), args.stage, folder)
+    index = checkpoints.choose(args.stage)
     run = build.assemble(config, folder, cluster, lineage, learns=False)
     workdir.check_data(folder, workdir.describe(run.stages, run.datasets))
     snapshot = lifelong.restore(checkpoints, index, run.origin)
@@ -129,23 +128,6 @@ def adapted(config: ConfigDict, args: argparse.Namespace) -> ConfigDict:
         config.eval.galleries = args.galleries or config.eval.galleries
         config.eval.permutations = args.permutations or config.eval.permutations
     return config
-
-
-def chosen(finished: list[int], asked: int | None, workdir: Path) -> int:
-    """Return the 0-based stage to evaluate.
-
-    Raises:
-        InputError: that stage is not finished, or there is none.
-    """
-    if asked is not None and asked < 1:
-        raise InputError(f"--stage {asked}: stages are counted from 1")
-    if asked is None and finished:
-        return finished[-1]
-    if asked is None or asked - 1 not in finished:
-        names = ", ".join(str(stage + 1) for stage in finished) or "none yet"
-        which = "the stage to evaluate" if asked is None else f"stage {asked}"
-        raise InputError(f"{which} of {workdir} is not finished; finished: {names}")
-    return asked - 1
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ import pytest
 
 from ckda_jax import eval as evaluation
 from ckda_jax.engine.lifelong import evaluation_line
-from ckda_jax.eval import chosen
-from ckda_jax.structs import InputError
 from tests import runs
 
 
@@ -36,15 +34,6 @@ def test_a_folder_without_a_run_is_refused_and_left_alone(tmp_path, capsys):
     assert evaluation.main(["--workdir", str(tmp_path)]) == 2
     assert "is its folder that of a run?" in capsys.readouterr().err
     assert runs.listing(tmp_path) == []
-
-
-def test_chosen_takes_the_last_finished_stage(tmp_path):
-    assert chosen([0, 1, 2], None, tmp_path) == 2
-    assert chosen([0, 1, 2], 1, tmp_path) == 0
-    with pytest.raises(InputError, match="stage to evaluate .* finished: none yet"):
-        chosen([], None, tmp_path)
-    with pytest.raises(InputError, match="--stage 0: stages are counted from 1"):
-        chosen([0, 1], 0, tmp_path)
 
 
 def test_published_protocols_are_told_recorded_and_reported(finished, tmp_path, capsys):

@@ -7,6 +7,8 @@ from ckda_jax.build.data import require_lifelong as require_lifelong
 from ckda_jax.build.data import stages as stages
 from ckda_jax.build.data import stream as stream
 from ckda_jax.build.data import world as world
+from ckda_jax.build.inference import Model as Model
+from ckda_jax.build.inference import load_model as load_model
 from ckda_jax.build.limits import check_limits as check_limits
 from ckda_jax.build.method import augment as augment
 from ckda_jax.build.method import learner as learner

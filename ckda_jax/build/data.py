@@ -118,20 +118,11 @@ def datasets(config: ConfigDict, roots: dict[str, str]) -> dict[str, Dataset]:
     loaded = {name: _dataset(config, name, roots[name]) for name in config.stages}
     _require_training(loaded)
     for name in config.eval_only:
-<<<<<<< HEAD
-        none = loaded[name].train.take(np.arange(0))
-        loaded[name] = dataclasses.replace(loaded[name], train=none)
-    _require_training(config, loaded)
-    check = {name: tuple(dataset.protocols) for name, dataset in loaded.items()}
-    catalog.check_protocols(config.eval.protocols, tuple(loaded), check)
-=======
         dataset = _dataset(config, name, roots[name])
         none = dataset.train.take(np.arange(0))
         loaded[name] = dataclasses.replace(dataset, train=none)
     found = {name: tuple(dataset.protocols) for name, dataset in loaded.items()}
     catalog.check_protocols(config.eval.protocols, tuple(loaded), found)
-    tables = [loaded[name].train for name in config.stages]
->>>>>>> owndata
     for dataset in loaded.values():
         require_scores(dataset)
         _require_prepared(config, dataset)
