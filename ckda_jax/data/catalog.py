@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from ckda_jax.data.dataset import EVERY, require_answers, require_strangers
 from ckda_jax.data.dataset import Dataset as Dataset
 from ckda_jax.data.dataset import Options as Options
 from ckda_jax.data.layout import Layout, open_root, require_images
-from ckda_jax.data.survey import Survey, of_dataset
+from ckda_jax.data.survey import Survey
 from ckda_jax.structs import InputError
 
 DATASETS: dict[str, Callable[[str | Path, Options], Dataset]] = {
@@ -50,7 +51,10 @@ SURVEYS: dict[str, Surveyor] = {
     "sysu": sysu.survey,
     "llcm": llcm.survey,
     "vcm": vcm.survey,
+    "folder": folder.survey,
+    "table": table.survey,
 }
+"""What `data describe` and `data check` can look at: also one's own data."""
 
 DEFAULTS = Options()
 
@@ -92,8 +96,8 @@ def survey(
     """List every image of a dataset, also those that no run uses; none is opened.
 
     Args:
-        name: key of `DATASETS`.
-        root: the dataset's folder, as given to `--root`.
+        name: key of `SURVEYS`.
+        root: the dataset's folder, or the table, as given to `--root`.
         options: what is asked of it.
         index_only: do without the images, and without what only names them.
 
@@ -101,28 +105,33 @@ def survey(
         InputError: an unknown name, a wrong or incomplete root, an unusable index file,
             absent images.
     """
-    check_name(name)
-    if name not in SURVEYS and index_only:
-        raise InputError(f"--index-only: {name} has no index files; leave it out")
-    if name not in SURVEYS:
-        return of_dataset(load(name, root, options))
-    layout = LAYOUTS[name](options)
+    check_name(name, SURVEYS)
+    place = Path(os.path.abspath(Path(root).expanduser()))
     with readable(name, root):
-        expected = layout.without_images() if index_only else layout
-        folder = open_root(root, expected, "--root")
-        found = SURVEYS[name](folder, options, index_only=index_only)
+        layout = Layout(title=name, key=name, entries=())
+        if name in LAYOUTS:
+            layout = LAYOUTS[name](options)
+            expected = layout.without_images() if index_only else layout
+            open_root(place, expected, "--root")
+        found = SURVEYS[name](place, options, index_only=index_only)
         if not index_only:
             listed = (t.paths.tolist() for t in found.splits.values())
             every = itertools.chain.from_iterable(listed)
-            names = (path.removeprefix(f"{folder}/") for path in every)
-            require_images(folder, layout, names)
+            inside = folder_of(place)
+            names = (path.removeprefix(f"{inside}/") for path in every)
+            require_images(inside, layout, names)
     return found
 
 
-def check_name(name: str) -> None:
+def folder_of(root: Path) -> Path:
+    """Return the folder of a dataset, of which the root may be a table."""
+    return root.parent if root.suffix.lower() in table.SUFFIXES else root
+
+
+def check_name(name: str, known: Iterable[str] = DATASETS) -> None:
     """Refuse the name of no dataset."""
-    if name not in DATASETS:
-        raise InputError(f"no dataset {name!r}; choose one of {', '.join(DATASETS)}")
+    if name not in known:
+        raise InputError(f"no dataset {name!r}; choose one of {', '.join(known)}")
 
 
 def own_sources(words: Iterable[str]) -> dict[str, str]:

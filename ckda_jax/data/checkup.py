@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ckda_jax.data import catalog, diagnosis, prepared, sysu
+from ckda_jax.data import catalog, diagnosis, folder, prepared, sysu
 from ckda_jax.data.command import Command
 from ckda_jax.data.complaint import told
 from ckda_jax.data.counts import Description, describe, differences, total
@@ -20,7 +20,7 @@ from ckda_jax.data.permutations import Permutations
 from ckda_jax.data.progress import Progress
 from ckda_jax.data.published import PUBLISHED
 from ckda_jax.data.renaming import renamings
-from ckda_jax.data.survey import Survey, of_dataset
+from ckda_jax.data.survey import Survey
 from ckda_jax.structs import InputError
 
 SHOWN = 20
@@ -32,7 +32,7 @@ class Order(NamedTuple):
 
     Attributes:
         name: of the dataset.
-        root: its folder, absolute.
+        root: its folder or table, absolute.
         options: as for its loader.
         threads: threads that read and decode.
         decode: look at more of the images than whether they can be read.
@@ -55,12 +55,14 @@ def examine(order: Order) -> Iterator[Section]:
     if order.name in catalog.LAYOUTS:
         tree, missing = _tree(order)
         yield tree
+    elif order.root.is_dir():
+        yield Section("tree", picture=folder.draw(order.root, order.options.modalities))
     lists, survey = _lists(order, missing)
     yield lists
     if survey is None or not any(map(len, survey.splits.values())):
         yield Section("images", notes=["none is listed; nothing else to look at"])
         return
-    listing = diagnosis.list_all(order.root, survey)
+    listing = diagnosis.list_all(catalog.folder_of(order.root), survey)
     absent, there = diagnosis.find_missing(listing)
     yield absent._replace(problems=[*_short(order, listing), *absent.problems])
     images, digests = diagnosis.find_unusable(there, _inspect(order, there))
@@ -87,12 +89,8 @@ def _lists(order: Order, missing: Sequence[str]) -> tuple[Section, Survey | None
     said: list[InputError] = []
     survey = None
     with told(said.append), catalog.readable(order.name, order.root):
-        if order.name in catalog.SURVEYS:
-            read = catalog.SURVEYS[order.name]
-            survey = read(order.root, order.options, said.append)
-        else:
-            loaded = catalog.load(order.name, order.root, order.options)
-            survey = of_dataset(loaded)
+        read = catalog.SURVEYS[order.name]
+        survey = read(order.root, order.options, said.append)
     known = tuple(f"{order.root}/{entry} " for entry in missing)
     lines = dict.fromkeys(str(error) for error in said)
     problems = [line for line in lines if not line.startswith(known)]
@@ -187,13 +185,16 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _order(given: argparse.Namespace) -> Order:
-    catalog.check_name(given.name)
+    catalog.check_name(given.name, catalog.SURVEYS)
     if given.threads < 1:
         raise InputError(f"--threads {given.threads}: at least 1 is needed")
     root = Path(os.path.abspath(Path(given.root).expanduser()))
-    if not root.is_dir():
-        state = "is not a folder" if root.exists() else "does not exist"
-        raise InputError(f"--root {root} {state}; give the folder of the dataset")
+    is_there, kind = root.is_dir, "folder"
+    if given.name == "table":
+        is_there, kind = root.is_file, "table"
+    if not is_there():
+        state = f"is not a {kind}" if root.exists() else "does not exist"
+        raise InputError(f"--root {root} {state}; give the {kind} of the dataset")
     if prepared.above(root) is not None:
         raise InputError(
             f"--root {root} is prepared: its images have been decoded; give the folder"

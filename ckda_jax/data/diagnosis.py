@@ -8,10 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ckda_jax.data.dataset import PUBLISHED, Names
 from ckda_jax.data.inspection import Finding
 from ckda_jax.data.layout import absent_images
 from ckda_jax.data.survey import Survey
-from ckda_jax.structs import MODALITIES, VISIBLE, Records, concatenate_records
+from ckda_jax.structs import VISIBLE, Records
+
+TEST = "test"
+"""The split of the queries and the galleries."""
 
 SAME = 3
 """Names of one duplicate that are shown."""
@@ -40,15 +44,17 @@ class Listing(NamedTuple):
         root: the dataset's folder.
         records: the images; one that two splits list has two rows.
         split: `[n]` str, the split of each row.
+        names: what identities and modalities are called.
     """
 
     root: Path
     records: Records
     split: np.ndarray
+    names: Names = PUBLISHED
 
     def take(self, rows: np.ndarray) -> "Listing":
         """Return the rows picked by an index array or a boolean mask."""
-        return Listing(self.root, self.records.take(rows), self.split[rows])
+        return self._replace(records=self.records.take(rows), split=self.split[rows])
 
     def name(self, path: str) -> str:
         """Name an image as its index file does, relative to the root."""
@@ -70,10 +76,7 @@ class Listing(NamedTuple):
 
 def list_all(root: Path, survey: Survey) -> Listing:
     """Put the splits of a survey into one table."""
-    tables = list(survey.splits.values())
-    names = list(survey.splits)
-    split = np.repeat(np.array(names), [len(table) for table in tables])
-    return Listing(root, concatenate_records(tables), split)
+    return Listing(root, *survey.stack(), survey.names)
 
 
 def find_missing(listing: Listing) -> tuple[Section, Listing]:
@@ -116,22 +119,23 @@ def find_unusable(
 
 
 def find_lonely(listing: Listing, modalities: Sequence[int]) -> Section:
-    """Look for identities that a split does not show in every modality."""
-    problems = []
+    """Look for identities that a split does not show in every modality.
+
+    Who is tested with may lack one: some are only there to be mistaken for others.
+    """
+    problems, notes = [], []
     for split, table in listing.splits():
         everyone = set(table.identity.tolist())
+        said = notes if split == TEST else problems
         for modality in modalities:
-            name = _modality(modality)
+            name = listing.names.modality(modality)
             seen = set(table.identity[table.modality == modality].tolist())
             if not seen:
                 problems.append(f"{split}: there is no {name} image at all")
                 continue
-            problems += [
-                f"{split}: identity {identity} has no {name} image; add some or take it"
-                " out of the lists"
-                for identity in sorted(everyone - seen)
-            ]
-    return Section("identities in one modality only", problems)
+            lonely = map(listing.names.identity, sorted(everyone - seen))
+            said += [f"{split}: identity {who} has no {name} image" for who in lonely]
+    return Section("identities in one modality only", problems, notes)
 
 
 def find_duplicates(listing: Listing, digests: Mapping[str, bytes]) -> Section:
@@ -160,10 +164,11 @@ def find_known(listing: Listing) -> Section:
     for split, table in listing.splits():
         for identity in np.unique(table.identity).tolist():
             splits[identity].append(split)
+    who = listing.names.identity
     problems = [
-        f"identity {identity} is in {' and '.join(names)}; take it out of one"
-        for identity, names in sorted(splits.items())
-        if len(names) > 1
+        f"identity {who(identity)} is in {' and '.join(own)}; take it out of one"
+        for identity, own in sorted(splits.items())
+        if len(own) > 1
     ]
     return Section("identities in two splits", problems)
 
@@ -193,7 +198,7 @@ def _judge_grey(listing: Listing, grey: set[str]) -> tuple[list[str], list[str]]
     for modality in listing.modalities():
         own = list(dict.fromkeys(table.paths[table.modality == modality].tolist()))
         strange = [path for path in own if path in grey]
-        name = _modality(modality)
+        name = listing.names.modality(modality)
         if strange and len(strange) == len(own) and modality != VISIBLE:
             notes.append(f"all {name} images are grey; each is read as three channels")
         else:
@@ -210,13 +215,8 @@ def _rows(listing: Listing, rows: Sequence[int]) -> str:
     table = listing.records
     named = [
         f"{listing.name(str(table.paths[row]))} ({listing.split[row]}, identity"
-        f" {table.identity[row]})"
+        f" {listing.names.identity(table.identity[row].item())})"
         for row in rows[:SAME]
     ]
     more = [f"and {len(rows) - SAME} more"] if len(rows) > SAME else []
     return ", ".join([*named, *more])
-
-
-def _modality(modality: int) -> str:
-    known = modality < len(MODALITIES)
-    return MODALITIES[modality] if known else f"modality {modality}"

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ckda_jax.data import own
+from ckda_jax.data.complaint import Complain, stop, told
 from ckda_jax.data.dataset import Dataset, Options
 from ckda_jax.data.layout import SEARCHED, list_folders, list_images, name_some
 from ckda_jax.data.own import SPLITS, Entry
+from ckda_jax.data.survey import Survey
 from ckda_jax.structs import InputError
 
 LINES = 24
@@ -34,13 +36,35 @@ def load(name: str, root: str | Path, options: Options) -> Dataset:
     """
     folder = Path(os.path.abspath(Path(root).expanduser()))
     problem = _problem(folder, options.modalities)
+    option = f"config.data.own={name}="
     if problem:
         raise InputError(
-            f"{name}: {folder} {problem}; {_remedy(name, folder)}\n"
+            f"{name}: {folder} {problem}; {_remedy(option, folder)}\n"
             f"{draw(folder, options.modalities)}"
         )
     entries = list(list_entries(folder, options.modalities))
     return own.assemble(name, folder, entries, options)
+
+
+def survey(
+    root: Path, options: Options, complain: Complain = stop, *, index_only: bool = False
+) -> Survey:
+    """List the images of a folder by split.
+
+    Args:
+        root: the folder.
+        options: as for `load`.
+        complain: told of what cannot be used; raises it unless given.
+        index_only: cannot be, a folder has nothing but images.
+    """
+    with told(complain):
+        if index_only:
+            raise InputError("--index-only: a folder has no index files; leave it out")
+        problem = _problem(root, options.modalities)
+        if problem:
+            raise InputError(f"{root} {problem}; {_remedy('--root ', root)}")
+    entries = list(list_entries(root, options.modalities))
+    return own.survey("folder", root, entries, options, complain)
 
 
 def list_entries(folder: Path, modalities: Sequence[str]) -> Iterator[Entry]:
@@ -121,18 +145,17 @@ def _problem_in(folder: Path, split: str, modalities: Sequence[str]) -> str:
     return ""
 
 
-def _remedy(name: str, folder: Path) -> str:
+def _remedy(option: str, folder: Path) -> str:
     """Name the neighbouring folder that fits, or what to do when none does."""
     below = [folder / inner for inner in list_folders(folder)[:SEARCHED]]
     for where, places in (("above", [folder.parent]), ("below", below)):
         for place in places:
             if {"train", "test"} & set(list_folders(place)):
                 return (
-                    f"the dataset seems to lie one level {where}: set "
-                    f"config.data.own={name}={place}"
+                    f"the dataset seems to lie one level {where}: set {option}{place}"
                 )
     if not folder.is_dir():
-        return f"correct config.data.own={name}={folder}"
+        return f"correct {option}{folder}"
     return "rename what is there, or add what is missing"
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ckda_jax.data.complaint import Complain, stop, told
 from ckda_jax.data.dataset import (
     Dataset,
     Names,
@@ -18,6 +19,7 @@ from ckda_jax.data.dataset import (
 )
 from ckda_jax.data.protocol import LIFELONG, Protocol
 from ckda_jax.data.row import Row, as_records
+from ckda_jax.data.survey import Survey
 from ckda_jax.structs import InputError, Records
 
 SPLITS = ("train", "test", "query", "gallery")
@@ -78,11 +80,7 @@ def assemble(
         InputError: a training identity that lacks a modality, a wrong mix of splits, or
             nobody to search for in another modality.
     """
-    names = Names(
-        identities=_in_order(entry.identity for entry in entries),
-        cameras=_in_order(entry.camera for entry in entries if entry.camera),
-        modalities=options.modalities,
-    )
+    names = _names(entries, options)
     problem = problem_of_splits({entry.split for entry in entries})
     if problem:
         raise InputError(f"{name}: {root} {problem}; add what is missing")
@@ -119,6 +117,50 @@ def assemble(
         resize_train=CHAIN,
         resize_test=CHAIN,
         names=names,
+    )
+
+
+def survey(
+    name: str,
+    root: Path,
+    entries: Sequence[Entry],
+    options: Options,
+    complain: Complain = stop,
+) -> Survey:
+    """List all entries, with the protocols that `assemble` makes of them.
+
+    Queries and galleries are one split, `test`: they show the same people.
+
+    Args:
+        name: of the dataset.
+        root: the folder that paths are relative to.
+        entries: its images.
+        options: what is asked of it.
+        complain: told of what cannot be used; raises it unless given.
+    """
+    names = _names(entries, options)
+    listed: dict[str, list[Entry]] = {"train": [], "test": []}
+    for entry in entries:
+        listed["train" if entry.split == "train" else "test"].append(entry)
+    splits = {
+        split: _records(root, own, names, any(e.tracklet for e in own))
+        for split, own in listed.items()
+        if own
+    }
+    train, protocols = _records(root, listed["train"], names), {}
+    with told(complain):
+        made = assemble(name, root, entries, options)
+        train, protocols = made.train, made.protocols
+    return Survey(splits=splits, train=train, protocols=protocols, names=names)
+
+
+def _names(entries: Iterable[Entry], options: Options) -> Names:
+    """Put the names of a dataset in order; a name's place is its number."""
+    entries = list(entries)
+    return Names(
+        identities=_in_order(entry.identity for entry in entries),
+        cameras=_in_order(entry.camera for entry in entries if entry.camera),
+        modalities=options.modalities,
     )
 
 

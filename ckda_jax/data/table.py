@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ckda_jax.data import own
+from ckda_jax.data.complaint import Complain, stop, told
 from ckda_jax.data.dataset import Dataset, Options
 from ckda_jax.data.layout import Layout, require_images
 from ckda_jax.data.own import SPLITS, Entry
+from ckda_jax.data.survey import Survey
 from ckda_jax.structs import InputError
 
 SUFFIXES = (".csv", ".parquet")
@@ -45,8 +47,33 @@ def load(name: str, file: str | Path, options: Options) -> Dataset:
     return own.assemble(name, file.parent, entries, options)
 
 
-def list_entries(file: Path, modalities: Sequence[str]) -> list[Entry]:
+def survey(
+    root: Path, options: Options, complain: Complain = stop, *, index_only: bool = False
+) -> Survey:
+    """List the images that a table names, by split.
+
+    Args:
+        root: the table.
+        options: as for `load`.
+        complain: told of what cannot be used; raises it unless given.
+        index_only: there are no images; they are not looked for anyway.
+    """
+    del index_only
+    entries: list[Entry] = []
+    with told(complain):
+        entries = list_entries(root, options.modalities, complain)
+    return own.survey("table", root.parent, entries, options, complain)
+
+
+def list_entries(
+    file: Path, modalities: Sequence[str], complain: Complain = stop
+) -> list[Entry]:
     """Read the rows of a table; whether the images are there is not looked at.
+
+    Args:
+        file: the table.
+        modalities: names of the run's modalities.
+        complain: told of rows that cannot be used; raises the first unless given.
 
     Raises:
         InputError: a file that cannot be read, a row that cannot be used.
@@ -65,8 +92,9 @@ def list_entries(file: Path, modalities: Sequence[str]) -> list[Entry]:
                     f"path {entry.path!r} stands in {before} already; take one out"
                 )
         except InputError as error:
-            raise InputError(f"{file} {where}: {error}") from None
-        entries.append(entry)
+            complain(InputError(f"{file} {where}: {error}"))
+        else:
+            entries.append(entry)
     if not entries:
         raise InputError(f"{file} has no rows; list images in it")
     return entries

@@ -247,15 +247,3 @@ def test_a_survey_needs_its_images(tmp_path):
     next((root / "vis" / "0891").iterdir()).unlink()
     with pytest.raises(InputError, match="LLCM: 1 of 30 images .*: vis/0891/"):
         catalog.survey("llcm", root, Options())
-
-
-def test_datasets_without_index_files_are_surveyed_by_their_loader(
-    tmp_path, monkeypatch
-):
-    root = layouts.write_regdb(tmp_path)
-    monkeypatch.delitem(catalog.SURVEYS, "regdb")
-    found = catalog.survey("regdb", root, Options())
-    assert sorted(found.splits) == ["test", "train"]
-    assert len(found.splits["test"]) == 12
-    with pytest.raises(InputError, match="--index-only: regdb has no index files"):
-        catalog.survey("regdb", root, Options(), index_only=True)

@@ -1,9 +1,9 @@
+import itertools
 import json
 import shutil
 
 import pytest
 
-from ckda_jax.data import catalog
 from ckda_jax.data.__main__ import main
 from tests.data import layouts
 from tests.data.damage import CAUSES, damage
@@ -144,18 +144,51 @@ def test_differing_counts_are_problems_only_if_asked(tmp_path, capsys):
     assert "protocol lifelong: 4 queries, published 4,584" in lines
 
 
-def test_datasets_without_index_files_are_checked_by_their_loader(
-    tmp_path, capsys, monkeypatch
-):
-    root = layouts.paint(layouts.write_regdb(tmp_path))
-    for table in (catalog.SURVEYS, catalog.LAYOUTS):
-        monkeypatch.delitem(table, "regdb")
-    status, problems = examined(capsys, "regdb", root)
-    assert (status, problems) == (0, {})
-    shutil.rmtree(root / "Visible")
-    status, problems = examined(capsys, "regdb", root)
-    assert status == 1
-    assert "lacks Visible/" in problems["index files"][0]
+def write_own(root):
+    """Write a folder of a site: ann and bob to train, eve and dan to test."""
+    for split, people in (("train", ("ann", "bob")), ("test", ("eve", "dan"))):
+        for modality, person in itertools.product(("visible", "infrared"), people):
+            for name in (f"c{len(modality)}_1.jpg", f"c{len(modality)}_2.jpg"):
+                layouts.touch(root / split / modality / person / name)
+    return layouts.paint(root)
+
+
+def test_a_folder_of_ones_own_is_checked(tmp_path, capsys):
+    root = write_own(tmp_path)
+    assert main(check("folder", root)) == 0
+    said = capsys.readouterr().out
+    assert "    visible/" in said and "none are published of folder" in said
+    damage(root / "test" / "visible" / "eve" / "c7_1.jpg", "empty")
+    shutil.rmtree(root / "train" / "infrared" / "bob")
+    copied = root / "train" / "visible" / "ann"
+    shutil.copy(next(copied.iterdir()), root / "test" / "visible" / "dan" / "c7_3.jpg")
+    _, problems = examined(capsys, "folder", root)
+    assert "no infrared training images of identity bob" in problems["index files"][0]
+    assert problems["images"][0].startswith("test/visible/eve/c7_1.jpg: the file is em")
+    (lonely,) = problems["identities in one modality only"]
+    assert lonely.startswith("train: identity bob has no infrared image")
+    (copy,) = problems["duplicate images"]
+    assert "(train, identity ann)" in copy and "(test, identity dan)" in copy
+
+
+def test_a_table_of_ones_own_is_checked_row_by_row(tmp_path, capsys):
+    write_own(tmp_path)
+    paths = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.jpg"))
+    rows = [f"{path},{path.parts[2]},{path.parts[1]},{path.parts[0]}" for path in paths]
+    header = "path,identity,modality,split"
+    file = tmp_path / "list.csv"
+    layouts.write_lines(file, [header, *rows])
+    assert main(check("table", file)) == 0
+    assert "16 of 16 listed images are there" in capsys.readouterr().out
+    wrong = [f"{paths[0]},ann,radar,train", "none.jpg,dan,visible,test", "a,,b,c"]
+    layouts.write_lines(file, [header, *rows[1:], *wrong])
+    _, problems = examined(capsys, "table", file)
+    first, second = problems["index files"]
+    assert "line 17: modality 'radar' is none of" in first
+    assert "line 19: identity is empty" in second
+    assert problems["missing images"] == ["none.jpg is missing"]
+    assert main(check("table", tmp_path)) == 2
+    assert "is not a table; give the table" in capsys.readouterr().err
 
 
 def test_a_prepared_root_has_no_images_to_check(tmp_path, capsys):

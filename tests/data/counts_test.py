@@ -15,6 +15,7 @@ from ckda_jax.data.counts import (
     measure,
     total,
 )
+from ckda_jax.data.dataset import Names
 from ckda_jax.data.protocol import Protocol, Trial
 from ckda_jax.data.row import Row, as_records
 from ckda_jax.data.survey import Survey
@@ -42,8 +43,9 @@ def test_counts_tracklets_and_those_of_twelve_frames():
     assert counts.cameras == {2: Camera(1, 23, 2), 5: Camera(1, 13, 1)}
 
 
-def test_a_third_modality_is_counted_by_its_number():
-    assert list(count(table([(1, 0, 1), (1, 2, 1)]))) == ["visible", "modality 2"]
+def test_modalities_are_counted_by_name():
+    names = Names(modalities=("visible", "near", "far"))
+    assert list(count(table([(1, 0, 1), (1, 2, 1)]), names)) == ["visible", "far"]
 
 
 @pytest.mark.parametrize("rule", RULES)

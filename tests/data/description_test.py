@@ -119,3 +119,21 @@ def test_bad_input_is_one_line_before_the_tree(tmp_path, capsys):
     assert f"one level below: set --root={tmp_path / 'LLCM'}" in first
     assert main(["describe", "market", "--root", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: no dataset 'market'; choose")
+
+
+def test_ones_own_images_are_described_by_their_names(tmp_path, capsys):
+    for split, person in (("train", "ann"), ("test", "eve")):
+        for modality, name in (("visible", "c1_1.jpg"), ("near", "1.jpg")):
+            layouts.touch(tmp_path / split / modality / person / name)
+    arguments = ["folder", "--root", tmp_path, "--modalities", "visible", "near"]
+    said = described(capsys, *arguments)
+    assert list(said["splits"]["train"]) == ["visible", "near"]
+    assert list(said["splits"]["test"]["near"]["cameras"]) == ["unknown"]
+    assert said["splits"]["test"]["visible"]["cameras"]["c1"]["images"] == 1
+    search = said["protocols"]["near-to-visible"]
+    assert (search["queries"], search["valid"]) == (1, 1)
+    assert search["description"].startswith("near (cameras unknown: one image of an")
+    assert main(["describe", *map(str, arguments)]) == 0
+    assert "c1:1" in capsys.readouterr().out
+    assert main(["describe", *map(str, arguments), "--index-only"]) == 2
+    assert "a folder has no index files" in capsys.readouterr().err
