@@ -111,7 +111,7 @@ def _problem(folder: Path, modalities: Sequence[str]) -> str:
         return is_file if folder.exists() else "does not exist"
     splits = list_folders(folder)
     if not set(splits) & set(SPLITS):
-        near = [f", but {s}/{own.nearest(s, SPLITS, cutoff=0.6)}" for s in splits]
+        near = [f", but {s}/{own.nearest(s, SPLITS)}" for s in splits]
         meant = next((text for text in near if text.endswith(")")), "")
         return f"has none of the folders {', '.join(SPLITS)}{meant}"
     odd = [split for split in splits if split not in SPLITS]
@@ -127,7 +127,7 @@ def _problem_in(folder: Path, split: str, modalities: Sequence[str]) -> str:
     found = list_folders(folder / split)
     odd = [modality for modality in found if modality not in modalities]
     if odd:
-        near = own.nearest(odd[0], modalities)
+        near = own.nearest(odd[0], modalities, own.ABBREVIATED)
         return (
             f"holds {split}/{odd[0]}/, which is none of config.modalities, "
             f"{', '.join(modalities)}{near}"
@@ -147,7 +147,10 @@ def _problem_in(folder: Path, split: str, modalities: Sequence[str]) -> str:
 
 def _remedy(option: str, folder: Path) -> str:
     """Name the neighbouring folder that fits, or what to do when none does."""
-    below = [folder / inner for inner in list_folders(folder)[:SEARCHED]]
+    found = list_folders(folder)
+    if set(found) & set(SPLITS):
+        return "rename what is there, or add what is missing"
+    below = [folder / inner for inner in found[:SEARCHED]]
     for where, places in (("above", [folder.parent]), ("below", below)):
         for place in places:
             if {"train", "test"} & set(list_folders(place)):

@@ -32,6 +32,10 @@ CHAIN = "lanczos"
 """Resize chain of own images."""
 
 
+ABBREVIATED = 0.4
+"""How alike `ir` and `infrared` are, by the measure of `nearest`."""
+
+
 class Entry(NamedTuple):
     """One image of an own dataset, as its owner describes it.
 
@@ -239,16 +243,18 @@ def natural(name: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
     return tuple(part for part in mixed if part is not None), name
 
 
-def nearest(word: str, known: Iterable[str], cutoff: float = 0.4) -> str:
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Suggest the known word that a wrong one may stand for, if any is near.
 
     Args:
         word: the wrong one.
         known: the right ones.
-        cutoff: how alike they must be, 0 to 1; at 0.4 abbreviations are.
+        cutoff: how alike they must be, 0 to 1; `ABBREVIATED` is less than by default.
 
     >>> nearest("Infrared", ["visible", "infrared"]), nearest("ir", ["infrared"])
-    (' (nearest: infrared)', ' (nearest: infrared)')
+    (' (nearest: infrared)', '')
+    >>> nearest("ir", ["infrared"], cutoff=ABBREVIATED)
+    ' (nearest: infrared)'
     """
     near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=cutoff)
     return f" (nearest: {near[0]})" if near else ""

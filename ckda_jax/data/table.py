@@ -147,9 +147,10 @@ def _entry(cells: Cells, root: _Root, modalities: Sequence[str]) -> Entry:
         near = own.nearest(split, SPLITS)
         raise InputError(f"split {split!r} is none of {', '.join(SPLITS)}{near}")
     if modality not in modalities:
+        near = own.nearest(modality, modalities, own.ABBREVIATED)
         raise InputError(
             f"modality {modality!r} is none of config.modalities, "
-            f"{', '.join(modalities)}{own.nearest(modality, modalities)}"
+            f"{', '.join(modalities)}{near}"
         )
     return Entry(
         path=root.relative(cells["path"]),
