@@ -51,7 +51,9 @@ class Reranked:
     def __getitem__(self, rows: slice) -> Float[np.ndarray, "b g"]:
         """Return the distances of a slice of the queries."""
         block = self.query[rows] @ self.gallery.T
-        np.maximum(2 - 2 * block, 0, out=block)
+        block *= -2
+        block += 2
+        np.maximum(block, 0, out=block)
         block *= self.share / self.farthest[rows, None]
         for row, place in enumerate(range(*rows.indices(len(self.query)))):
             block[row] += (1 - self.share) * self._jaccard(place)
