@@ -155,6 +155,7 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
         evaluator=build.evaluator(config, learns, cluster),
         origin=cluster.replicate(start),
         learned_before=frozenset(),
+        usable=lambda stage, rows: rows,
         stream=lambda stage: stream(config, stage),
         carry_classifier="never",
         pauses=Pauses(

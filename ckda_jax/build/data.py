@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from ckda_jax.build.modalities import modalities
 from ckda_jax.data import catalog, decode, own, prepared, synthetic
 from ckda_jax.data.dataset import EVERY, Dataset, Options
+from ckda_jax.data.images import Substitutes
 from ckda_jax.data.pipeline import Loading, TrainingStream
 from ckda_jax.data.protocol import LIFELONG
 from ckda_jax.data.sampling import PairedSampler
@@ -184,7 +185,8 @@ def _require_prepared(config: ConfigDict, dataset: Dataset) -> None:
         return
     size = tuple(config.model.image_size)
     if dataset.name in config.stages:
-        root.require(dataset.train.paths.tolist(), size, dataset.resize_train)
+        for chain in (dataset.resize_train, decode.FEATURE_CHAIN):
+            root.require(dataset.train.paths.tolist(), size, chain)
     for protocol in dataset.protocols.values():
         for table in (protocol.query, protocol.gallery):
             root.require(table.paths.tolist(), size, dataset.resize_test)
@@ -276,6 +278,19 @@ def stream(
     )
     sampler = _sampler(config, stage)
     return TrainingStream(stage.records, sampler, loading, shard=shard, note=note)
+
+
+def usable(config: ConfigDict, stage: Stage, rows: np.ndarray) -> np.ndarray:
+    """Put the substitutes in place of rows of a stage whose images are bad, if allowed.
+
+    Raises:
+        InputError: a bad image without a substitute.
+    """
+    if config.data.bad_images != "skip":
+        return rows
+    substitutes = Substitutes(stage.labels, stage.records.modality)
+    threads = max(config.data.threads, 1)
+    return substitutes.put(rows, stage.records, threads)
 
 
 def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:

@@ -153,6 +153,7 @@ def assemble(
         stream=lambda stage: data.stream(
             config, stage, cluster.shard, _noted_on(Console(stderr=True))
         ),
+        usable=functools.partial(data.usable, config),
         carry_classifier=config.carry_classifier,
         pauses=Pauses(
             log_every=config.train.log_every,

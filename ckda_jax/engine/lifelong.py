@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from ckda_jax import keys
 from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.decode import FEATURE_CHAIN
 from ckda_jax.data.pipeline import TrainingStream
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.classifier import fresh_slice
@@ -25,9 +26,6 @@ from ckda_jax.methods.base import StageEnd
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import Writer
 from ckda_jax.structs import InputError, StageInfo, Tree
-
-TEST_CHAIN = "lanczos"
-"""Resize chain of images that are not augmented, for prototypes and the like."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -232,7 +230,8 @@ def stage_end(
     snapshot = snapshot.replace(stage=embedder.cluster.replicate(snapshot.stage))
 
     def features(rows: np.ndarray, modality: int) -> np.ndarray:
-        return embedder.table(snapshot, stage.records.take(rows), TEST_CHAIN, modality)
+        records = stage.records.take(this.usable(stage, rows))
+        return embedder.table(snapshot, records, FEATURE_CHAIN, modality)
 
     key = keys.stream(keys.at_stage(this.key, stage.index), "end")
     return StageEnd(

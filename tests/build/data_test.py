@@ -252,6 +252,10 @@ def test_a_bad_training_image_is_an_error_unless_it_may_be_replaced(spoilt):
     with data.stream(config, stage, note=told.append) as stream:
         assert len(list(stream)) == 4
         assert len(stream.replacements) == len(told)
+    rows = np.array([4, 5, 60])
+    assert data.usable(config, stage, rows).tolist() == [4, 6, 60]
+    config = runs.configuration(roots, stages="regdb")
+    assert data.usable(config, stage, rows) is rows
 
 
 def test_too_many_bad_training_images_are_refused(spoilt):
@@ -278,7 +282,7 @@ def test_prepared_roots_must_serve_the_run(prepared_world):
     assert load(config, prepared_world).keys() == {"regdb", "sysu"}
     for changes, said in (
         ({"data__resample": "reference", "model__image_size": "48,16"}, "but 48x16 by"),
-        ({"stages": "vcm"}, "32x16 by bilinear, vcm, but 32x16 by lanczos"),
+        ({"stages": "vcm"}, "were not prepared by lanczos"),
     ):
         config = runs.configuration(prepared_world, **changes)
         with pytest.raises(InputError, match=said):

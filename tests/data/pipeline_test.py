@@ -261,8 +261,7 @@ def test_a_bad_image_is_replaced_whatever_reads_it(crowd):
         )
     assert any((want.example == 38).any() for want in whole)
     for key, value in (("threads", 0), ("cache_bytes", 10**7), ("workers", 1)):
-        changed: dict[str, Any] = {key: value}
-        with skipping(crowd, **changed) as other:
+        with skipping(crowd, None, **{key: value}) as other:
             chex.assert_trees_all_equal(list(other), batches)
 
 
