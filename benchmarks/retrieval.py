@@ -293,15 +293,16 @@ def markdown(figures: dict[str, Any]) -> str:
         f"{queries:,} queries, {gallery:,} gallery images, {width} dimensions; "
         f"`{json.dumps(figures['machine'])}`",
         "",
-        "| rule | way | seconds | ratio | extra MiB |",
-        "| --- | --- | ---: | ---: | ---: |",
+        "| rule | way | seconds | ratio | rounds | extra MiB |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for row in figures["rows"]:
         same = (r for r in figures["rows"] if r["rule"] == row["rule"])
         base = next(r["seconds"] for r in same if r["way"] == "ours")
         lines.append(
             f"| {row['rule']} | {row['way']} | {row['seconds']:.2f}"
-            f" | {row['seconds'] / base:.1f} | {row['extra_mib']:,} |"
+            f" | {row['seconds'] / base:.1f}"
+            f" | {', '.join(map(str, row['all_seconds']))} | {row['extra_mib']:,} |"
         )
     return "\n".join(lines)
 
