@@ -7,6 +7,8 @@ table, and puts the scores into results.json and report.html, beside the others.
 """
 
 import argparse
+import dataclasses
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +47,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="[DATASET/]NAME",
         help="published protocol, such as all-single or llcm/visible-to-infrared; "
         "again for more; all for every one",
+    )
+    made.add_argument(
+        "--rerank",
+        type=float,
+        nargs="?",
+        const=4.0,
+        default=0.0,
+        metavar="GIB",
+        help="re-rank galleries by k-reciprocal neighbours, in that much memory (4); "
+        "refused with an estimate where it does not suffice",
     )
     made.add_argument(
         "--galleries",
@@ -86,12 +98,17 @@ def scores(
     lineage = workdir.read_lineage(folder)
     checkpoints = Checkpoints(folder / origin.CHECKPOINTS, writes=False)
     index = checkpoints.choose(args.stage)
-    run = build.assemble(config, folder, cluster, lineage)
+    run = build.assemble(config, folder, cluster, lineage, learns=False)
     workdir.check_data(folder, workdir.describe(run.stages, run.datasets))
     snapshot = lifelong.restore(checkpoints, index, run.origin)
     checkpoints.close()
     rows = []
-    for row in lifelong.scores(run, snapshot):
+    rerank_bytes = int(args.rerank * 2**30)
+    evaluator = dataclasses.replace(run.evaluator, rerank_bytes=rerank_bytes)
+    run = dataclasses.replace(run, evaluator=evaluator)
+    quiet = Console(stderr=True, highlight=False, quiet=not cluster.is_main)
+    warn = functools.partial(quiet.print, soft_wrap=True, markup=False)
+    for row in lifelong.scores(run, snapshot, warn):
         console.print(lifelong.evaluation_line(row), soft_wrap=True)
         rows.append(row)
     if args.protocol:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ckda_jax import build
 from ckda_jax import config as config_lib
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine import origin
@@ -35,7 +36,7 @@ Tables = dict[str, dict[str, Any]]
 """What a run's tables of images hold, in numbers: see `describe`."""
 
 FREE = re.compile(
-    r"data\.(workers|threads|cache|bad_images|roots\..*)|report\..*|compile_cache"
+    r"data\.(workers|threads|cache|bad_images|own|roots\..*)|report\..*|compile_cache"
     r"|train\.(log_every|gradients_every|checkpoint_every|keep_checkpoints)"
 )
 """Keys that may change when a run goes on: they have no influence on its numbers.
@@ -161,7 +162,10 @@ def read_lineage(workdir: Path) -> Lineage:
         return Lineage()
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Lineage(**{**values, "learned": tuple(values["learned"])})
+        tuples = {"modalities": (), **values}
+        for name in ("learned", "modalities"):
+            tuples[name] = tuple(tuples[name])
+        return Lineage(**tuples)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise _unreadable(path, error) from error
 
@@ -189,7 +193,7 @@ def read_origin(workdir: Path) -> Origin:
             f"{workdir}: stage {before.stage + 1}, its last one, is not evaluated on "
             f"{', '.join(missing)}; run its train command again, which makes up for it"
         )
-    return before
+    return dataclasses.replace(before, modalities=build.modalities(config))
 
 
 @contextlib.contextmanager

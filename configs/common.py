@@ -13,6 +13,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # decides initial weights, batch order and augmentation
     config.stages = ("regdb", "sysu", "llcm", "vcm")  # datasets, in learning order
+    config.modalities = ("visible", "infrared")  # names, in the order of the axis
     config.joint = False  # put all datasets into one stage: the upper bound
     config.eval_only = ()  # datasets that are evaluated and never trained on
     config.eval_every = 0  # epochs between evaluations inside a stage; 0: at its end
@@ -26,6 +27,8 @@ def get_config() -> ConfigDict:
     data.roots.sysu = "data/SYSU-MM01"  # folder with cam1/ .. cam6/ exp/
     data.roots.llcm = "data/LLCM"  # folder with vis/ nir/ idx/
     data.roots.vcm = "data/HITSZ-VCM"  # folder with Train/ Test/ info/
+    data.own = ()  # own datasets: NAME=FOLDER, NAME=TABLE.csv or .parquet, see docs
+    data.own_rule = "auto"  # auto | standard | own-camera: how own datasets are scored
     data.trial = 1  # RegDB's split, 1 to 10
     data.max_identities = 0  # training identities per dataset, in label order; 0: all
     data.resample = "direct"  # direct | reference: how images are brought to size

@@ -58,6 +58,16 @@ def test_published_protocols_are_told_recorded_and_reported(finished, tmp_path, 
     assert runs.results(folder)["protocols"] == after["protocols"]
 
 
+def test_reranked_scores_are_told_apart(finished, capsys):
+    words = ["--workdir", str(finished), "--rerank"]
+    assert evaluation.main(words) == 0
+    out = capsys.readouterr().out
+    assert "regdb lifelong-reranked  mAP" in out and "lifelong  mAP" not in out
+    assert evaluation.main([*words, "0.001"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "may take 0." in said and "or a smaller k1 than 20" in said
+
+
 def test_several_runs_are_averaged(finished, capsys):
     folders = [str(finished), str(finished)]
     assert evaluation.main(["--workdir", *folders, "--stage", "2"]) == 0

@@ -3,11 +3,13 @@
 import datetime
 import json
 import logging
+import runpy
 import shutil
 from typing import Any
 
 import chex
 import jax
+import numpy as np
 import pytest
 
 from ckda_jax import train
@@ -254,6 +256,82 @@ def test_extending_a_run_that_is_still_evaluating_is_refused(
     assert not (tmp_path / "run").exists()
     assert train.main(runs.words(before, world)) == 0
     assert train.main([*words, "--init-from", str(before), "--check"]) == 0
+
+
+def test_a_run_of_other_modalities_is_not_extended(finished, world, tmp_path, capsys):
+    three: dict[str, Any] = {"modalities": "visible,infrared,thermal"}
+    words = runs.words(tmp_path / "run", world, stages="llcm", **three)
+    assert train.main([*words, "--init-from", str(finished), "--check"]) == 2
+    error = capsys.readouterr().err
+    assert "config.modalities=visible,infrared,thermal, but the model of" in error
+    assert error.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Take a run of three modalities over a folder and a table of one's own to its end.
+
+    The second stage has no infrared.
+    """
+    folder = tmp_path_factory.mktemp("own")
+    example = runpy.run_path(str(runs.ROOT / "examples" / "three_modalities.py"))
+    size = example["Size"](train=4, test=2, images=4, height=32)
+    example["write_gate"](folder / "gate", size)
+    example["write_yard"](folder, size)
+    return runs.take(
+        folder / "run",
+        {},
+        modalities="visible,infrared,thermal",
+        data__own=f"gate={folder}/gate,yard={folder}/yard.csv",
+        stages="gate,yard",
+        eval_every=0,
+        eval__before=False,
+        eval__protocols="all",
+        train__epochs=1,
+    )
+
+
+@pytest.mark.slow
+def test_own_datasets_in_three_modalities_are_learned_and_evaluated(own):
+    content = runs.results(own)
+    assert content["stages"] == [["gate"], ["yard"]]
+    names = {
+        (row["dataset"], row["protocol"])
+        for row in content["evaluations"]
+        if row["stage"] == 1
+    }
+    assert len([name for dataset, name in names if dataset == "gate"]) == 7
+    assert {name for dataset, name in names if dataset == "yard"} == {
+        *("lifelong", "visible-to-thermal", "thermal-to-visible"),
+    }
+    rows = runs.metrics(own)
+    assert [row["stage"] for row in rows] == [0, 0, 1, 1]
+    assert rows[3]["loss/alignment"] > 0
+
+
+@pytest.mark.slow
+def test_what_a_stage_lacks_is_not_trained_and_has_no_prototypes(own):
+    first, last = (runs.checkpoint(own, stage) for stage in (0, 1))
+    (mask,) = (last[name] for name in last if name.endswith("alignment/mask"))
+    assert mask.any(axis=1).tolist() == [True, False, True]
+    for name in first:
+        if "mod_embed" in name or "params/specific" in name:
+            moved = np.abs(last[name] - first[name]).reshape(3, -1).max(axis=1)
+            # The merge of two equal values rounds.
+            assert moved[1] < 1e-6 < min(moved[0], moved[2]), name
+
+
+@pytest.mark.slow
+def test_a_report_names_own_people_and_all_modalities(own):
+    page = (own / "report.html").read_text()
+    for modality in ("visible", "infrared", "thermal"):
+        assert f"{modality}-specific prompt" in page
+    assert "id gate-4, cam v1" in page and "id yard-5, cam " in page
+    lists = json.loads((own / "examples" / "gate.json").read_text())
+    assert lists["protocol"] == "lifelong"
+    first = lists["queries"][0]
+    assert (first["query"]["modality"], first["query"]["camera"]) == ("infrared", "n3")
+    assert {entry["modality"] for entry in first["gallery"]} == {"visible"}
 
 
 def test_a_run_cannot_extend_itself(finished, world, capsys):

@@ -9,12 +9,13 @@ from ckda_jax.build.data import stream as stream
 from ckda_jax.build.data import world as world
 from ckda_jax.build.inference import Model as Model
 from ckda_jax.build.inference import load_model as load_model
-from ckda_jax.build.inference import modalities as modalities
 from ckda_jax.build.limits import check_limits as check_limits
 from ckda_jax.build.method import augment as augment
 from ckda_jax.build.method import learner as learner
 from ckda_jax.build.method import method as method
 from ckda_jax.build.method import optimiser as optimiser
+from ckda_jax.build.modalities import check_modalities as check_modalities
+from ckda_jax.build.modalities import modalities as modalities
 from ckda_jax.build.model import compute_dtype as compute_dtype
 from ckda_jax.build.model import grid as grid
 from ckda_jax.build.model import load_weights as load_weights

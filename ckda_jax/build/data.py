@@ -1,20 +1,23 @@
 """The data of a run: its world, datasets, stages and batches."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from ckda_jax.data import catalog, decode, prepared, synthetic
+from ckda_jax.build.modalities import modalities
+from ckda_jax.data import catalog, decode, own, prepared, synthetic
 from ckda_jax.data.dataset import EVERY, Dataset, Options
+from ckda_jax.data.images import Substitutes
 from ckda_jax.data.pipeline import Loading, TrainingStream
 from ckda_jax.data.protocol import LIFELONG
 from ckda_jax.data.sampling import PairedSampler
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.engine.stage import Pace, Stage, plan
 from ckda_jax.retrieval.protocols import RULES, Rule
-from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_records
+from ckda_jax.structs import InputError, Records, concatenate_records
 
 WORLD = "world"
 """Folder of a run's synthetic world."""
@@ -32,9 +35,13 @@ Note = Callable[[str], None]
 def world(
     config: ConfigDict, workdir: Path, progress: Count | None = None
 ) -> dict[str, str]:
-    """Return every dataset's root folder, drawing a synthetic world if asked to."""
+    """Return every dataset's root folder, drawing a synthetic world if asked to.
+
+    The root of an own dataset that a table lists is the table.
+    """
+    given = catalog.own_sources(config.data.own)
     if not config.data.synthetic.enabled:
-        return dict(config.data.roots)
+        return {**config.data.roots, **given}
     wanted = config.data.synthetic
     size = synthetic.Size(
         identities=wanted.identities,
@@ -44,17 +51,20 @@ def world(
     seed = config.seed if wanted.seed < 0 else wanted.seed
     used = {*config.stages, *config.eval_only}
     sites = [name for name in synthetic.NAMES if name in used]
+    if not sites:
+        return given
     roots = synthetic.write(
         workdir / WORLD, seed=seed, size=size, sites=sites, progress=progress
     )
-    return {name: str(root) for name, root in roots.items()}
+    return {name: str(root) for name, root in roots.items()} | given
 
 
 def check_names(config: ConfigDict) -> None:
     """Refuse a sequence of datasets that is empty, repeats itself or is not there."""
     names = [*config.stages, *config.eval_only]
     drawn = config.data.synthetic.enabled
-    known = synthetic.NAMES if drawn else tuple(config.data.roots)
+    known = [*(synthetic.NAMES if drawn else config.data.roots)]
+    known += catalog.own_sources(config.data.own)
     if not config.stages:
         raise InputError("config.stages is empty; name at least one dataset")
     for name in names:
@@ -73,7 +83,11 @@ def check_names(config: ConfigDict) -> None:
 def check_protocols(config: ConfigDict) -> None:
     """Refuse protocols that are not there."""
     names = [*config.stages, *config.eval_only]
-    catalog.check_protocols(config.eval.protocols, names)
+    own_names = own.protocol_names(modalities(config))
+    table = dict.fromkeys(catalog.own_sources(config.data.own), own_names)
+    catalog.check_protocols(
+        config.eval.protocols, names, {**table, **catalog.PROTOCOLS}
+    )
 
 
 def require_lifelong(config: ConfigDict) -> None:
@@ -97,21 +111,44 @@ def check_new(config: ConfigDict, lineage: Lineage) -> None:
         )
 
 
-def datasets(
-    config: ConfigDict,
-    roots: dict[str, str],
-    progress: Count | None = None,
-    note: Note | None = None,
-) -> dict[str, Dataset]:
-    """Load every dataset that is learned or evaluated, and check its images."""
-    loaded = {
-        name: _dataset(config, name, roots[name])
-        for name in (*config.stages, *config.eval_only)
-    }
-    tables = [loaded[name].train for name in config.stages]
+def datasets(config: ConfigDict, roots: dict[str, str]) -> dict[str, Dataset]:
+    """Load every dataset that is learned or evaluated; no image is opened.
+
+    Those that are only evaluated are left without training images.
+    """
+    loaded = {name: _dataset(config, name, roots[name]) for name in config.stages}
+    _require_training(loaded)
+    for name in config.eval_only:
+        dataset = _dataset(config, name, roots[name])
+        none = dataset.train.take(np.arange(0))
+        loaded[name] = dataclasses.replace(dataset, train=none)
+    found = {name: tuple(dataset.protocols) for name, dataset in loaded.items()}
+    catalog.check_protocols(config.eval.protocols, tuple(loaded), found)
     for dataset in loaded.values():
         require_scores(dataset)
         _require_prepared(config, dataset)
+    return loaded
+
+
+def check_images(
+    config: ConfigDict,
+    loaded: dict[str, Dataset],
+    progress: Count | None = None,
+    note: Note | None = None,
+) -> None:
+    """Decode every image of a run before anything is learned.
+
+    Args:
+        config: of the run.
+        loaded: its datasets.
+        progress: told how many are decoded.
+        note: told of images that are put up with.
+
+    Raises:
+        InputError: images that cannot be used, or too many of them.
+    """
+    tables = [loaded[name].train for name in config.stages]
+    for dataset in loaded.values():
         for protocol in dataset.protocols.values():
             tables += [protocol.query, protocol.gallery]
     threads = max(config.data.threads, 1)
@@ -123,7 +160,6 @@ def datasets(
         more = "; config.data.bad_images=skip replaces training images only"
         decode.refuse_unusable(problems, len(every), more)
     decode.refuse_unusable(problems, len(every))
-    return loaded
 
 
 def _replace(
@@ -149,10 +185,21 @@ def _require_prepared(config: ConfigDict, dataset: Dataset) -> None:
         return
     size = tuple(config.model.image_size)
     if dataset.name in config.stages:
-        root.require(dataset.train.paths.tolist(), size, dataset.resize_train)
+        for chain in (dataset.resize_train, decode.FEATURE_CHAIN):
+            root.require(dataset.train.paths.tolist(), size, chain)
     for protocol in dataset.protocols.values():
         for table in (protocol.query, protocol.gallery):
             root.require(table.paths.tolist(), size, dataset.resize_test)
+
+
+def _require_training(learned: dict[str, Dataset]) -> None:
+    """Refuse to learn a dataset that has nothing to learn of."""
+    for name, dataset in learned.items():
+        if len(dataset.train) == 0:
+            raise InputError(
+                f"config.stages names {name}, but {dataset.root} has no training "
+                "images; add them, or name it in config.eval_only"
+            )
 
 
 def require_scores(dataset: Dataset) -> None:
@@ -190,8 +237,11 @@ def _dataset(config: ConfigDict, name: str, root: str) -> Dataset:
         protocols=catalog.asked_of(name, config.eval.protocols),
         galleries=config.eval.galleries,
         permutations=config.eval.permutations,
+        modalities=modalities(config),
+        own_rule=config.data.own_rule,
     )
-    return catalog.load(name, root, options)
+    load = catalog.load if name in catalog.DATASETS else catalog.load_own
+    return load(name, root, options)
 
 
 def stages(
@@ -230,6 +280,19 @@ def stream(
     return TrainingStream(stage.records, sampler, loading, shard=shard, note=note)
 
 
+def usable(config: ConfigDict, stage: Stage, rows: np.ndarray) -> np.ndarray:
+    """Put the substitutes in place of rows of a stage whose images are bad, if allowed.
+
+    Raises:
+        InputError: a bad image without a substitute.
+    """
+    if config.data.bad_images != "skip":
+        return rows
+    substitutes = Substitutes(stage.labels, stage.records.modality)
+    threads = max(config.data.threads, 1)
+    return substitutes.put(rows, stage.records, threads)
+
+
 def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:
     try:
         return PairedSampler(
@@ -237,7 +300,7 @@ def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:
             stage.records.modality,
             identities=config.train.identities,
             images=config.train.images,
-            modalities=len(MODALITIES),
+            modalities=modalities(config),
             steps=stage.steps,
             seed=config.seed,
             stage=stage.index,
@@ -248,4 +311,4 @@ def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:
 
 def images_per_step(config: ConfigDict) -> int:
     """Count the images of all modalities in a batch."""
-    return config.train.identities * config.train.images * len(MODALITIES)
+    return config.train.identities * config.train.images * len(modalities(config))

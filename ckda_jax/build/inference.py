@@ -17,6 +17,7 @@ from PIL import Image
 from ckda_jax import config as config_lib
 from ckda_jax import trees
 from ckda_jax.build.method import augment, method, optimiser
+from ckda_jax.build.modalities import modalities
 from ckda_jax.build.model import model, shapes
 from ckda_jax.data.decode import resize
 from ckda_jax.engine.checkpoint import Checkpoints
@@ -26,7 +27,7 @@ from ckda_jax.engine.origin import CHECKPOINTS, MASK
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.engine.step import Learner
 from ckda_jax.files import CONFIG
-from ckda_jax.structs import MODALITIES, InputError, Records, Tree
+from ckda_jax.structs import InputError, Records, Tree
 
 CHAIN = "lanczos"
 """Resize chain of images that belong to no dataset."""
@@ -152,11 +153,6 @@ def load_model(workdir: str | Path, stage: int | None = None) -> Model:
         embedder=_embedder(config, learns, cluster),
         snapshot=cluster.replicate(snapshot),
     )
-
-
-def modalities(config: ConfigDict) -> tuple[str, ...]:
-    """Name the modalities of a run, in the order of their ids."""
-    return tuple(config.get("modalities", MODALITIES))
 
 
 def digest(config: ConfigDict, kept: dict[str, Tree], stage: int) -> str:

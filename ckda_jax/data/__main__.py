@@ -4,25 +4,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ckda_jax.data import description, prepare, synthesis
+from ckda_jax import config
+from ckda_jax.data import checkup, description, prepare, synthesis
 from ckda_jax.data.command import Command
-from ckda_jax.structs import InputError
 
 COMMANDS: dict[str, Command] = {
     "synthesize": synthesis.COMMAND,
     "prepare": prepare.COMMAND,
     "describe": description.COMMAND,
+    "check": checkup.COMMAND,
 }
 
 
+@config.main_guard
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status, 2 for input that cannot be used."""
     options = _parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return options.run(options)
 
 
 def _parser() -> argparse.ArgumentParser:

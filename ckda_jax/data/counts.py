@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ckda_jax.data.dataset import PUBLISHED, Names
 from ckda_jax.data.protocol import Protocol, Trial
 from ckda_jax.data.survey import Survey
 from ckda_jax.data.tracks import SHORTEST
-from ckda_jax.structs import MODALITIES, Records
+from ckda_jax.structs import Records
 
 TRAINED = "trained on"
 """Stands among the splits: the images that a run trains on, where these are others."""
@@ -83,8 +84,9 @@ def describe(survey: Survey, removals: dict[str, Removal]) -> Description:
         survey: of a dataset.
         removals: by the name of the scoring rule that removes.
     """
-    splits = {name: count(table) for name, table in survey.splits.items()}
-    trained = count(survey.train)
+    names = survey.names
+    splits = {name: count(table, names) for name, table in survey.splits.items()}
+    trained = count(survey.train, names)
     if trained != splits.get("train"):
         # What is drawn of a tracklet says nothing about its length.
         splits[TRAINED] = {
@@ -100,10 +102,10 @@ def describe(survey: Survey, removals: dict[str, Removal]) -> Description:
     )
 
 
-def count(records: Records) -> dict[str, Counts]:
+def count(records: Records, names: Names = PUBLISHED) -> dict[str, Counts]:
     """Count a table of images by name of the modality."""
     return {
-        _name(modality): _count(records.take(records.modality == modality))
+        names.modality(modality): _count(records.take(records.modality == modality))
         for modality in np.unique(records.modality).tolist()
     }
 
@@ -130,15 +132,28 @@ def differences(found: Description, published: Description) -> list[str]:
     >>> differences(one, two)
     ['protocol all: 4 gallery, published 5']
     """
+    if TRAINED not in found.splits:
+        rest = {k: v for k, v in published.splits.items() if k != TRAINED}
+        published = dataclasses.replace(published, splits=rest)
     mine, theirs = _flat(found), _flat(published)
     filmed = {(place.where, place.what) for place in theirs if place.camera}
     others = [p for p in mine if p.camera and (p.where, p.what) in filmed]
-    theirs = dict.fromkeys(others, 0) | theirs
+    theirs |= dict.fromkeys((place for place in others if place not in theirs), 0)
     return [
         f"{place}: {mine.get(place, 0):,} {place.what}, published {value:,}"
-        for place, value in sorted(theirs.items())
+        for place, value in theirs.items()
         if mine.get(place, 0) != value
     ]
+
+
+def total(description: Description) -> int:
+    """Count the images of all splits."""
+    return sum(
+        counts.images or 0
+        for split, modalities in description.splits.items()
+        for counts in modalities.values()
+        if split != TRAINED
+    )
 
 
 class _Place(NamedTuple):
@@ -150,11 +165,6 @@ class _Place(NamedTuple):
 
     def __str__(self) -> str:
         return self.where + (f", camera {self.camera}" if self.camera else "")
-
-
-def _name(modality: int) -> str:
-    known = modality < len(MODALITIES)
-    return MODALITIES[modality] if known else f"modality {modality}"
 
 
 def _count(records: Records) -> Counts:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ckda_jax.data.layout import name_some
 from ckda_jax.data.protocol import LIFELONG, Protocol
-from ckda_jax.structs import MODALITIES, InputError, Records
+from ckda_jax.structs import INFRARED, MODALITIES, VISIBLE, InputError, Records
 
 EVERY = "all"
 """Asks for every protocol."""
@@ -18,19 +18,62 @@ GALLERIES = ("seeded", "permutation")
 most published code does, or by the permutations that the dataset's authors publish."""
 
 
+OWN_RULES = ("auto", "standard", "own-camera")
+"""How own datasets are scored: every gallery image counts, or all but those of the
+query's identity and camera; `auto` is the second where it can be."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Names:
+    """What the numbers in a dataset's tables stand for.
+
+    Attributes:
+        identities: name of each identity; empty where the numbers are the names.
+        cameras: name of each camera; empty where the numbers are the names.
+        modalities: name of each modality.
+    """
+
+    identities: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = MODALITIES
+
+    def identity(self, number: int) -> str | int:
+        """Name an identity.
+
+        >>> Names().identity(7), Names(identities=("ann", "bob")).identity(1)
+        (7, 'bob')
+        """
+        return self.identities[number] if self.identities else number
+
+    def camera(self, number: int) -> str | int | None:
+        """Name a camera; None for an unknown one."""
+        if number < 0:
+            return None
+        return self.cameras[number] if self.cameras else number
+
+    def modality(self, number: int) -> str:
+        """Name a modality."""
+        return self.modalities[number]
+
+
+PUBLISHED = Names()
+"""The published datasets number identities and cameras, and have two modalities."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A dataset as it lies on disk.
 
     Attributes:
-        name: its key in the catalog.
+        name: its key in the catalog, or what the user calls it.
         root: its folder.
-        train: training images of both modalities; every identity has both.
+        train: training images; every identity is in every modality that any is in.
         protocols: those asked for, by name, the one of the lifelong table first.
         resize_train: name of the resize chain of training images.
         resize_test: name of the resize chain of query and gallery images.
         drawn_from: every image that a gallery of another seed could show; None where
             nothing is drawn.
+        names: what identities, cameras and modalities are called.
     """
 
     name: str
@@ -40,6 +83,7 @@ class Dataset:
     resize_train: str
     resize_test: str
     drawn_from: Records | None = None
+    names: Names = PUBLISHED
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +99,8 @@ class Options:
         protocols: names of those to make, `all` for every one of the dataset.
         galleries: a name in `GALLERIES`, for the published protocols of SYSU-MM01.
         permutations: file `rand_perm_cam.mat` of SYSU-MM01; "": in its `exp/`.
+        modalities: names of the run's modalities, for own datasets.
+        own_rule: how own datasets are scored, a name in `OWN_RULES`.
     """
 
     trial: int = 1
@@ -64,6 +110,8 @@ class Options:
     protocols: tuple[str, ...] = (LIFELONG,)
     galleries: str = "seeded"
     permutations: str = ""
+    modalities: tuple[str, ...] = MODALITIES
+    own_rule: str = "auto"
 
     def chosen(self, names: Iterable[str]) -> list[str]:
         """Keep the protocols asked for, of those that a dataset has.
@@ -82,22 +130,34 @@ class Options:
         return {"direct": "lanczos", "reference": reference}[self.resample]
 
 
-def require_pairs(name: str, train: Records) -> None:
+def require_pairs(
+    name: str,
+    train: Records,
+    names: Names = PUBLISHED,
+    modalities: Iterable[int] = (VISIBLE, INFRARED),
+) -> None:
     """Refuse training identities that were not seen in every modality.
 
+    Args:
+        name: of the dataset, for the message.
+        train: its training images.
+        names: of identities and modalities.
+        modalities: those that every identity needs.
+
     Raises:
-        InputError: no training image, or identities with one modality only, by number.
+        InputError: no training image, or identities that lack a modality, by name.
     """
     if len(train) == 0:
         raise InputError(f"{name} has no training images; unpack it again")
     identities = set(train.identity.tolist())
-    for index, modality in enumerate(MODALITIES):
-        lacking = identities - set(train.identity[train.modality == index].tolist())
+    for modality in modalities:
+        lacking = identities - set(train.identity[train.modality == modality].tolist())
         if lacking:
             raise InputError(
-                f"{name}: no {modality} training images of identity"
-                f" {name_some(sorted(lacking))}; every identity needs both modalities:"
-                " add the images or take the identity out of the training lists"
+                f"{name}: no {names.modality(modality)} training images of identity"
+                f" {name_some([*map(names.identity, sorted(lacking))])}; every identity"
+                " needs every modality of the training images: add the images or take"
+                " the identity out of them"
             )
 
 
@@ -153,8 +213,9 @@ def require_strangers(dataset: Dataset) -> None:
         for part in ("query", "gallery"):
             known = learned & set(getattr(protocol, part).identity.tolist())
             if known:
+                people = name_some([*map(dataset.names.identity, sorted(known))])
                 raise InputError(
                     f"{dataset.name}, protocol {protocol.name}: the {part} shows"
-                    f" identity {name_some(sorted(known))} of the training images in"
+                    f" identity {people} of the training images in"
                     f" {dataset.root}; correct the training or the test lists"
                 )

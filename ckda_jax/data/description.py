@@ -14,7 +14,7 @@ from rich.table import Table
 from ckda_jax.data import catalog
 from ckda_jax.data.command import Command
 from ckda_jax.data.counts import Counts, Description, describe
-from ckda_jax.data.dataset import EVERY, Options
+from ckda_jax.data.dataset import EVERY, PUBLISHED, Names, Options
 from ckda_jax.data.protocol import Protocol
 from ckda_jax.data.tracks import SHORTEST
 from ckda_jax.retrieval.protocols import RULES
@@ -36,9 +36,16 @@ REMOVALS = {name: rule.removal for name, rule in RULES.items()}
 
 def add_dataset(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say which dataset is meant."""
-    names = ", ".join(catalog.DATASETS)
+    names = ", ".join(catalog.SURVEYS)
     parser.add_argument("name", metavar="NAME", help=f"of the dataset: {names}")
-    parser.add_argument("--root", required=True, help="its folder")
+    parser.add_argument("--root", required=True, help="its folder, or the table")
+    parser.add_argument(
+        "--modalities",
+        nargs="+",
+        default=MODALITIES,
+        metavar="NAME",
+        help="of a folder or a table: config.modalities",
+    )
     parser.add_argument("--trial", type=int, default=1, help="split of RegDB, 1 to 10")
     parser.add_argument(
         "--permutations",
@@ -54,7 +61,10 @@ def options_of(given: argparse.Namespace) -> Options:
     if not 1 <= given.trial <= TRIALS:
         raise InputError(f"--trial {given.trial}: RegDB has trials 1 to {TRIALS}")
     return Options(
-        trial=given.trial, permutations=given.permutations, protocols=(EVERY,)
+        trial=given.trial,
+        permutations=given.permutations,
+        modalities=tuple(given.modalities),
+        protocols=(EVERY,),
     )
 
 
@@ -73,21 +83,25 @@ def _run(given: argparse.Namespace) -> int:
         given.name, given.root, options, index_only=given.index_only
     )
     description = describe(survey, REMOVALS)
-    sentences = {name: sentence(p) for name, p in survey.protocols.items()}
+    sentences = {
+        name: sentence(p, survey.names) for name, p in survey.protocols.items()
+    }
     root = os.path.abspath(Path(given.root).expanduser())
     if given.json:
-        said = {"name": given.name, "root": root, **as_json(description, sentences)}
-        print(json.dumps(said, indent=1))
+        said = as_json(description, sentences, survey.names)
+        print(json.dumps({"name": given.name, "root": root, **said}, indent=1))
     else:
-        show(f"{given.name}  {root}", description, sentences)
+        show(f"{given.name}  {root}", description, sentences, survey.names)
     return 0
 
 
-def as_json(description: Description, sentences: dict[str, str]) -> dict[str, Any]:
+def as_json(
+    description: Description, sentences: dict[str, str], names: Names = PUBLISHED
+) -> dict[str, Any]:
     """Turn a description into what JSON can hold; `null` for what is not counted."""
     return {
         "splits": {
-            split: {name: _counts(counts) for name, counts in modalities.items()}
+            split: {name: _counts(own, names) for name, own in modalities.items()}
             for split, modalities in description.splits.items()
         },
         "protocols": {
@@ -97,25 +111,36 @@ def as_json(description: Description, sentences: dict[str, str]) -> dict[str, An
     }
 
 
-def _counts(counts: Counts) -> dict[str, Any]:
-    cameras = {c: filmed._asdict() for c, filmed in counts.cameras.items()}
+def _counts(counts: Counts, names: Names) -> dict[str, Any]:
+    filmed = counts.cameras.items()
+    cameras = {_camera(number, names): camera._asdict() for number, camera in filmed}
     return {**counts._asdict(), "cameras": cameras}
 
 
-def show(title: str, description: Description, sentences: dict[str, str]) -> None:
+def _camera(number: int, names: Names) -> str:
+    name = names.camera(number)
+    return "unknown" if name is None else str(name)
+
+
+def show(
+    title: str,
+    description: Description,
+    sentences: dict[str, str],
+    names: Names = PUBLISHED,
+) -> None:
     """Print a description as two tables and a line for each protocol."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDE, highlight=False)
     console.print(title, markup=False, soft_wrap=True)
-    console.print(_split_table(description))
+    console.print(_split_table(description, names))
     console.print(_protocol_table(description))
     console.print(LEGEND, markup=False, soft_wrap=True)
     for name, text in sentences.items():
         console.print(f"{name}: {text}", markup=False, soft_wrap=True)
 
 
-def _split_table(description: Description) -> Table:
+def _split_table(description: Description, names: Names) -> Table:
     every = [c for pair in description.splits.values() for c in pair.values()]
     tracked = any(counts.tracklets for counts in every)
     columns = ["identities", "images"]
@@ -128,7 +153,7 @@ def _split_table(description: Description) -> Table:
             numbers = [counts.identities, counts.images]
             numbers += [counts.tracklets, counts.long_tracklets] if tracked else []
             filmed = "  ".join(
-                f"{camera}:{getattr(seen, thing):,}"
+                f"{_camera(camera, names)}:{getattr(seen, thing):,}"
                 for camera, seen in counts.cameras.items()
             )
             table.add_row(split, modality, *map(_number, numbers), filmed)
@@ -156,26 +181,27 @@ def _number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def sentence(protocol: Protocol) -> str:
+def sentence(protocol: Protocol, names: Names = PUBLISHED) -> str:
     """Say in a line what a protocol searches for, where, and how it is scored."""
     trial, rule = protocol.each_trial()[0], RULES[protocol.rule]
     thing = "tracklet" if protocol.pooled else "image"
-    query = _side(protocol.items(protocol.query).take(trial.query), thing)
-    gallery = _side(protocol.items(protocol.gallery).take(trial.gallery), thing)
+    query = _side(protocol.items(protocol.query).take(trial.query), thing, names)
+    gallery = _side(protocol.items(protocol.gallery).take(trial.gallery), thing, names)
     said = (rule.removal.__doc__ or "").strip().splitlines()[0].rstrip(".")
     return f"{query} in {gallery}. {said}; {rule.cmc} CMC."
 
 
-def _side(records: Records, thing: str) -> str:
+def _side(records: Records, thing: str, names: Names) -> str:
     """Describe the queries or the gallery of a trial."""
     modalities = " and ".join(
-        MODALITIES[m] if m < len(MODALITIES) else f"modality {m}"
-        for m in sorted(set(records.modality.tolist()))
+        names.modality(m) for m in sorted(set(records.modality.tolist()))
     )
     groups = np.stack([records.identity, records.camera])
     most = max(np.unique(groups, axis=1, return_counts=True)[1].tolist(), default=0)
     each = f"one {thing}" if most == 1 else f"up to {most} {thing}s"
-    cameras = _ranges(sorted(set(records.camera.tolist())))
+    numbers = sorted(set(records.camera.tolist()))
+    named = ", ".join(_camera(number, names) for number in numbers)
+    cameras = named if names.cameras or numbers[:1] == [-1] else _ranges(numbers)
     return f"{modalities} (cameras {cameras}: {each} of an identity under each)"
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Int, Integer, UInt8
 
 from ckda_jax.data import prepared
-from ckda_jax.data.decode import MOST_REPLACED, read_image
-from ckda_jax.structs import InputError
+from ckda_jax.data.decode import MOST_REPLACED, find_unusable, read_image
+from ckda_jax.structs import InputError, Records
 
 BAD_IMAGES = ("error", "skip")
 """What may be done about an image that cannot be used: stop, or show another one."""
@@ -68,6 +68,42 @@ class Substitutes:
         same_identity = self.labels == self.labels[row]
         rows = np.flatnonzero(same_identity & (self.modality == self.modality[row]))
         return np.roll(rows, -np.searchsorted(rows, row))[1:]
+
+    def put(
+        self, rows: Integer[np.ndarray, " r"], table: Records, threads: int = 1
+    ) -> Int[np.ndarray, " r"]:
+        """Put the substitutes in place of rows whose images cannot be used.
+
+        Args:
+            rows: of the table; every image is decoded.
+            table: of images.
+            threads: threads that decode.
+
+        Raises:
+            InputError: a bad image without a substitute.
+        """
+        bad = find_unusable(table.take(rows), threads=threads)
+        return np.array(
+            [
+                self._put(row, table) if table.paths[row] in bad else row
+                for row in rows.tolist()
+            ],
+            dtype=np.int64,
+        )
+
+    def _put(self, row: int, table: Records) -> int:
+        for other in self[row].tolist():
+            if not find_unusable(table.take(np.array([other]))):
+                return other
+        raise no_substitute(table.paths[row])
+
+
+def no_substitute(path: str) -> InputError:
+    """Make the error that names an image which nothing can stand in for."""
+    return InputError(
+        f"{path} cannot be used, nor can any other image of its identity in its "
+        "modality; repair them or take the identity out"
+    )
 
 
 class ImageTable:
@@ -134,10 +170,7 @@ class ImageTable:
         for candidate in (row, *self._substitutes[row].tolist()):
             with contextlib.suppress(InputError):
                 return self._read(candidate), candidate
-        raise InputError(
-            f"{self._paths[row]} cannot be used, nor can any other image of its "
-            "identity in its modality; repair them or take the identity out"
-        )
+        raise no_substitute(self._paths[row])
 
     def _read(self, row: int) -> UInt8[np.ndarray, "h w 3"]:
         path, loading = self._paths[row], self._loading

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from ckda_jax.structs import InputError
+from ckda_jax.structs import InputError, Records
 
 KEY = "rand_perm_cam"
 CAMERAS = 6
@@ -74,6 +74,29 @@ class Permutations:
     def identities(self) -> int:
         """Return the largest identity of the file."""
         return max(len(cells) for cells in self._cells)
+
+    def differences(self, records: Records) -> list[str]:
+        """Name each identity and camera of which there are more or fewer images.
+
+        Args:
+            records: every image of the identities that matter.
+        """
+        pairs = np.stack([records.camera, records.identity])
+        groups, counts = np.unique(pairs, axis=1, return_counts=True)
+        found = dict(zip(map(tuple, groups.T.tolist()), counts.tolist(), strict=True))
+        said = []
+        for identity in np.unique(records.identity).tolist():
+            for camera in range(1, CAMERAS + 1):
+                there, listed = (
+                    found.get((camera, identity), 0),
+                    self.count(camera, identity),
+                )
+                if there != listed:
+                    said.append(
+                        f"cam{camera}/{identity:04d} holds {there} images, but"
+                        f" {self.file.name} orders {listed}"
+                    )
+        return said
 
     def _refuse(self, cause: str) -> InputError:
         return InputError(f"{self.file} {cause}")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ckda_jax import __version__
 from ckda_jax.data import catalog, decode, prepared, records, regdb, shards
 from ckda_jax.data.command import Command
 from ckda_jax.data.dataset import EVERY, Options
@@ -33,7 +34,7 @@ ORDER = "order.json"
 
 LOCK = ".prepare.lock"
 
-_PACKAGES = ("ckda_jax", "pillow", "array_record", "tensorflow-datasets")
+_PACKAGES = ("pillow", "array_record", "tensorflow-datasets")
 
 Count = Callable[[int, int], None]
 """Is told how many are done, of how many."""
@@ -103,8 +104,8 @@ def prepare(
 def images(order: Order) -> dict[str, Records]:
     """List every image that any trial and protocol uses, by resize chain and path.
 
-    An image that is trained on in one trial and tested with in another has two chains
-    where those of the released code differ.
+    An image has as many chains as it is used with, which are more than one where those
+    of the released code are asked for.
 
     Raises:
         InputError: a dataset that cannot be loaded, or is a prepared one.
@@ -117,7 +118,8 @@ def images(order: Order) -> dict[str, Records]:
     for trial in _trials(order):
         options = Options(trial=trial, resample=order.resample, protocols=(EVERY,))
         dataset = catalog.load(order.dataset, order.root, options)
-        used.setdefault(dataset.resize_train, []).append(dataset.train)
+        for chain in (dataset.resize_train, decode.FEATURE_CHAIN):
+            used.setdefault(chain, []).append(dataset.train)
         pools = [] if dataset.drawn_from is None else [dataset.drawn_from]
         for protocol in dataset.protocols.values():
             pools += [protocol.query, protocol.gallery]
@@ -295,7 +297,7 @@ def _finish(
     content = {
         "format": FORMAT,
         "order": _described(order, tables),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {"ckda_jax": __version__} | {n: version(n) for n in _PACKAGES},
         "shards": [{k: v for k, v in e.items() if k not in _LOOSE} for e in made],
         "unusable": {p: why for e in made for p, why in e["unusable"].items()},
         "index_files": _copy_index_files(Path(order.root), out),

@@ -4,6 +4,7 @@ TFDS is imported where it is needed: it takes half a second, ArrayRecord is not 
 for every system, and a run on image folders can do without both.
 """
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from ckda_jax.structs import Records
 
 VERSION = "1.0.0"
 """Version of what the records hold, in the terms of TFDS."""
+
+# Two threads that import TFDS at once can wait for each other without end.
+_IMPORTING = threading.Lock()
 
 _DESCRIPTION = (
     "Images of {name}, decoded and resized by `python -m ckda_jax.data prepare`."
@@ -110,7 +114,8 @@ def write_metadata(
 
 def open_shard(file: Path) -> Any:
     """Open a shard for reading by position, from any number of threads."""
-    from array_record.python.array_record_module import ArrayRecordReader
+    with _IMPORTING:
+        from array_record.python.array_record_module import ArrayRecordReader
 
     # Records are read in random order: what follows one on disk is not read ahead.
     return ArrayRecordReader(
@@ -167,7 +172,8 @@ def _in_order(record: bytes) -> bytes:
 
 
 def _parse(record: bytes) -> Any:
-    from tensorflow_datasets.proto import tf_example_pb2
+    with _IMPORTING:
+        from tensorflow_datasets.proto import tf_example_pb2
 
     example = tf_example_pb2.Example()  # pyright: ignore[reportAttributeAccessIssue]
     example.ParseFromString(record)

@@ -1,11 +1,10 @@
 """The survey: every image that a dataset lists, split by split, and its protocols."""
 
 import dataclasses
-from collections.abc import Iterable
 
 import numpy as np
 
-from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.dataset import PUBLISHED, Names
 from ckda_jax.data.protocol import Protocol
 from ckda_jax.structs import Records, concatenate_records
 
@@ -18,28 +17,16 @@ class Survey:
         splits: every listed image by split, as published: also those that no run uses.
         train: the images that a run trains on.
         protocols: by name.
+        names: what identities, cameras and modalities are called.
     """
 
     splits: dict[str, Records]
     train: Records
     protocols: dict[str, Protocol]
+    names: Names = PUBLISHED
 
-
-def of_dataset(dataset: Dataset) -> Survey:
-    """Survey a dataset of which no more is known than what its loader returns."""
-    sides = ((p.query, p.gallery) for p in dataset.protocols.values())
-    test = _unique(side for pair in sides for side in pair)
-    return Survey(
-        splits={"train": dataset.train, **({} if test is None else {"test": test})},
-        train=dataset.train,
-        protocols=dataset.protocols,
-    )
-
-
-def _unique(tables: Iterable[Records]) -> Records | None:
-    """Stack tables, each path once, in the order of first appearance."""
-    tables = list(tables)
-    if not tables:
-        return None
-    every = concatenate_records(tables)
-    return every.take(np.sort(np.unique(every.paths, return_index=True)[1]))
+    def stack(self) -> tuple[Records, np.ndarray]:
+        """Put the splits into one table; also return the split `[n]` of each row."""
+        lengths = [len(table) for table in self.splits.values()]
+        table = concatenate_records(list(self.splits.values()))
+        return table, np.repeat(np.array(list(self.splits)), lengths)

@@ -19,7 +19,7 @@ from ckda_jax.data.permutations import Permutations
 from ckda_jax.data.protocol import LIFELONG, Protocol, of_trials
 from ckda_jax.data.row import Row, as_records
 from ckda_jax.data.survey import Survey
-from ckda_jax.structs import INFRARED, VISIBLE, InputError, concatenate_records
+from ckda_jax.structs import INFRARED, VISIBLE, InputError
 
 CAMERAS = {VISIBLE: (1, 2, 4, 5), INFRARED: (3, 6)}
 SPLITS = ("train", "val", "test")
@@ -241,13 +241,13 @@ def survey(
     else:
         everyone = sorted({i for split in identities.values() for i in split})
         listing = list_identities(root, everyone, complain)
-    tables = {
-        split: as_records(root, _both(listing, own))
-        for split, own in identities.items()
-    }
+    learned = sorted({*identities["train"], *identities["val"]})
     return Survey(
-        splits=tables,
-        train=concatenate_records([tables["train"], tables["val"]]),
+        splits={
+            split: as_records(root, _both(listing, own))
+            for split, own in identities.items()
+        },
+        train=as_records(root, _both(listing, learned)),
         protocols=_protocols(root, listing, identities["test"], options),
     )
 

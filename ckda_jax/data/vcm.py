@@ -39,6 +39,13 @@ LAYOUT = Layout(
     key="vcm",
     entries=("Train/", "Test/", *LISTS, *NAMES),
     lists=LISTS,
+    hints=(
+        (
+            "[0-9][0-9][0-9][0-9]/rgb",
+            "people lie in the root itself, as in copies without a level for the split:"
+            " move those of info/train_name.txt into Train/ and the others into Test/",
+        ),
+    ),
 )
 
 
@@ -120,10 +127,17 @@ def _row(track: Track, path: str) -> Row:
     return Row(path, track.identity, track.modality, track.camera, track.number)
 
 
-def number_frames(split: str, frames: Iterable[tuple[Track, int]]) -> dict[int, Row]:
-    """Name frames by their lines in the name list, where there is none to read."""
+def number_frames(split: str, tracks: Iterable[Track]) -> dict[int, Row]:
+    """Name the frames of tracklets by their lines in the name list, without reading it.
+
+    Returns:
+        The frames by position.
+    """
     return {
-        place: _row(track, f"{split}_name.txt:{place + 1}") for track, place in frames
+        place: Row(f"{split}_name.txt:{place + 1}", *facts)
+        for track in tracks
+        for facts in [(track.identity, track.modality, track.camera, track.number)]
+        for place in track.frames
     }
 
 
@@ -176,10 +190,10 @@ def survey(
     tracks = {split: read_tracks(root, split, complain) for split in SPLITS}
     listed = {}
     for split in SPLITS:
-        frames = [(track, place) for track in tracks[split] for place in track.frames]
         if index_only:
-            listed[split] = number_frames(split, frames)
+            listed[split] = number_frames(split, tracks[split])
         else:
+            frames = ((track, n) for track in tracks[split] for n in track.frames)
             listed[split] = find_frames(root, split, frames, complain)
     tested = _used(root, tracks["test"], complain)
     return Survey(

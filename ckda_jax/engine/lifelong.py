@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -12,8 +12,8 @@ from jaxtyping import Array
 
 from ckda_jax import keys
 from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.decode import FEATURE_CHAIN
 from ckda_jax.data.pipeline import TrainingStream
-from ckda_jax.data.protocol import LIFELONG
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.classifier import fresh_slice
 from ckda_jax.engine.evaluate import Few
@@ -26,9 +26,6 @@ from ckda_jax.methods.base import StageEnd
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import Writer
 from ckda_jax.structs import InputError, StageInfo, Tree
-
-TEST_CHAIN = "lanczos"
-"""Resize chain of images that are not augmented, for prototypes and the like."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -233,7 +230,8 @@ def stage_end(
     snapshot = snapshot.replace(stage=embedder.cluster.replicate(snapshot.stage))
 
     def features(rows: np.ndarray, modality: int) -> np.ndarray:
-        return embedder.table(snapshot, stage.records.take(rows), TEST_CHAIN, modality)
+        records = stage.records.take(this.usable(stage, rows))
+        return embedder.table(snapshot, records, FEATURE_CHAIN, modality)
 
     key = keys.stream(keys.at_stage(this.key, stage.index), "end")
     return StageEnd(
@@ -261,11 +259,15 @@ def evaluate(
             for protocol in dataset.protocols.values()
             if not desk.results.has(**where, protocol=protocol.name)
         ]
+        first = next(iter(dataset.protocols))
         for ranking in this.evaluator.rankings(snapshot, dataset, open_ones):
-            name = ranking.protocol.name
+            name = ranking.name
             row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
             desk.progress.note(evaluation_line(row))
-            if last and this.examples and name == LIFELONG:
+            doubt = ranking.warning(row) if seen else None
+            if doubt:
+                desk.progress.note(f"warning: {dataset.name} {name}: {doubt}")
+            if last and this.examples and name == first:
                 few = Few(this.examples, this.workdir / EXAMPLES)
                 this.evaluator.write_examples(snapshot, dataset, ranking, few)
             desk.results.add(row)
@@ -281,15 +283,30 @@ def due(this: Run, at: int) -> Iterator[tuple[Dataset, bool]]:
         yield dataset, dataset.name in learned | this.learned_before
 
 
-def scores(this: Run, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
-    """Evaluate a finished stage on every dataset, writing nothing."""
+def scores(
+    this: Run, snapshot: Snapshot, warn: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """Evaluate a finished stage on every dataset, writing nothing.
+
+    Args:
+        this: the run.
+        snapshot: of the stage.
+        warn: told of scores of learned datasets that are not clearly above chance.
+
+    Yields:
+        Rows as in `results.json`.
+    """
     at = int(snapshot.stage)
     for dataset, seen in due(this, at):
         where = {"stage": at, "epoch": None, "dataset": dataset.name}
         protocols = dataset.protocols.values()
         for ranking in this.evaluator.rankings(snapshot, dataset, protocols):
-            name = ranking.protocol.name
-            yield {**where, "protocol": name, "seen": seen, **ranking.scores()}
+            name = ranking.name
+            row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
+            doubt = ranking.warning(row) if seen else None
+            if doubt:
+                warn(f"warning: {dataset.name} {name}: {doubt}")
+            yield row
 
 
 def evaluation_line(row: dict[str, Any]) -> str:

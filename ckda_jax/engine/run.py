@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from jaxtyping import Array, Key
 
 from ckda_jax.data.dataset import Dataset
@@ -53,6 +54,8 @@ class Run:
         origin: what the run starts from: stage -1, or the last stage of another run.
         learned_before: names of the datasets that the run it extends has learned.
         stream: opens a stage's batches.
+        usable: rows of a stage's table to rows whose images can be used, for features
+            at its end.
         carry_classifier: `never`, or `equal_count` to start a stage's slice of the
             classifier from the previous one's if it has as many identities.
         pauses: how often the loop turns aside.
@@ -73,6 +76,7 @@ class Run:
     origin: Snapshot
     learned_before: frozenset[str]
     stream: Callable[[Stage], TrainingStream]
+    usable: Callable[[Stage, np.ndarray], np.ndarray]
     carry_classifier: str
     pauses: Pauses
     evaluate_start: bool

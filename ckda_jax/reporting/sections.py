@@ -113,7 +113,10 @@ def prompts(run: RunDirectory, *, images: bool) -> list[Html]:
         "Mean absolute prompt over the colour channels, in units of the normalised "
         "input it is added to. The scale is one per dataset and kind."
     )
-    blocks = [promptmaps.prompt_maps(example, images=images) for example in examples]
+    blocks = [
+        promptmaps.prompt_maps(example, run.modalities, images=images)
+        for example in examples
+    ]
     return [tag("p", text, class_="muted"), tag("div", *blocks, class_="blocks")]
 
 

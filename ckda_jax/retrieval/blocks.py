@@ -1,6 +1,7 @@
 """Blocks of rows: what is read, compared and ranked at a time."""
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 import numpy as np
 
@@ -30,7 +31,13 @@ def finite(embeddings: np.ndarray, name: str) -> np.ndarray:
     """Read embeddings as float32 and refuse what does not compare."""
     found = np.asarray(embeddings, np.float32)
     if not np.isfinite(found).all():
-        raise InputError(
-            f"a {name} embedding is not finite; the embeddings are broken: embed again"
-        )
+        refuse(name)
     return found
+
+
+def refuse(name: str) -> NoReturn:
+    """Refuse embeddings that do not compare."""
+    raise InputError(
+        f"a {name} embedding is not finite or far too long; the embeddings are broken:"
+        " embed again"
+    )

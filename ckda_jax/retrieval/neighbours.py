@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from ckda_jax.retrieval.blocks import check_widths, finite, slices
+from ckda_jax.retrieval.blocks import check_widths, finite, refuse, slices
 from ckda_jax.structs import InputError
 
 BUDGET = 256 * 2**20  # bytes of memory beyond the inputs and the result
@@ -44,8 +44,8 @@ def nearest(
 
     >>> gallery = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
     >>> rows, similarities = nearest(gallery[1:2], gallery, 2)
-    >>> rows.tolist(), similarities.round(2).tolist()
-    ([[1, 2]], [[1.0, 0.800000011920929]])
+    >>> rows.tolist(), similarities.round(1)
+    ([[1, 2]], array([[1. , 0.8]], dtype=float32))
     """
     check_widths(query, gallery)
     if count < 1:
@@ -67,7 +67,7 @@ def _divide(budget: int, width: int, count: int) -> tuple[int, tuple[int, int]]:
     A quarter each for the queries with their lists and for gallery rows in float32,
     half for the tile.
     """
-    query_bytes = 5 * width + 40 * count
+    query_bytes = 5 * width + 48 * count
     row_bytes = 5 * width
     chunk, columns = budget // 4 // query_bytes, budget // 4 // row_bytes
     pairs = budget // 2 // PAIR_BYTES
@@ -78,7 +78,8 @@ def _divide(budget: int, width: int, count: int) -> tuple[int, tuple[int, int]]:
             f" {count} neighbours; give at least {least}"
         )
     columns = min(columns, pairs, TILE[1])
-    return chunk, (min(pairs // columns, TILE[0]), columns)
+    queries = min(max(1, pairs // (columns + count)), TILE[0])
+    return chunk, (queries, columns)
 
 
 def _search(
@@ -90,10 +91,13 @@ def _search(
         np.full(len(query), -np.inf, np.float32),
     )
     for columns in slices(len(gallery), tile[1]):
-        block = finite(gallery[columns], "gallery").T
+        block = np.asarray(gallery[columns], np.float32).T
         for part in slices(len(query), tile[0]):
             with np.errstate(over="ignore", invalid="ignore"):  # refused below
                 similarities = query[part] @ block
+            # What is not finite shows in the product with any query: one is enough.
+            if not part.start and not np.isfinite(similarities[0]).all():
+                refuse("gallery")
             lists.take(part).add(similarities, columns.start)
     if (lists.keys == EMPTY).any():
         raise InputError("similarities overflow float32; give unit embeddings")

@@ -1,9 +1,12 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from ckda_jax.data.dataset import (
+    PUBLISHED,
     Dataset,
+    Names,
     keep_identities,
     require_answers,
     require_pairs,
@@ -47,6 +50,24 @@ def test_require_pairs_names_identities_with_one_modality():
         require_pairs("Toy", table([]))
 
 
+def test_require_pairs_asks_for_the_given_modalities_by_name():
+    names = Names(identities=("ann", "bob", "cem"), modalities=("day", "night", "heat"))
+    day, heat = table([0, 1, 2], 0), table([0, 2], 2)
+    train = concatenate_records([day, heat])
+    with pytest.raises(InputError, match="Toy: no heat training images .* bob; every"):
+        require_pairs("Toy", train, names, (0, 2))
+    require_pairs("Toy", day, names, (0,))
+
+
+def test_numbers_are_names_unless_there_are_names():
+    assert (PUBLISHED.identity(7), PUBLISHED.camera(3), PUBLISHED.camera(-1)) == (
+        *(7, 3),
+        None,
+    )
+    named = Names(identities=("ann",), cameras=("a", "b"), modalities=("x", "y", "z"))
+    assert (named.identity(0), named.camera(1), named.modality(2)) == ("ann", "b", "z")
+
+
 def test_keep_identities_goes_by_label_order():
     train = table([5, 3, 5, 9, 3])
     assert keep_identities(train, 0) is train
@@ -77,3 +98,10 @@ def test_require_strangers_tells_people_of_the_training_images():
         require_strangers(dataset([3, 1], [3]))
     with pytest.raises(InputError, match="the gallery shows identity 1 of"):
         require_strangers(dataset([3], [1, 3]))
+
+
+def test_require_strangers_names_people_as_their_dataset_does():
+    names = Names(identities=("ann", "bob"))
+    known = dataclasses.replace(dataset([1, 0], [0]), names=names)
+    with pytest.raises(InputError, match="the query shows identity bob of the train"):
+        require_strangers(known)

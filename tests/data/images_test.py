@@ -8,7 +8,7 @@ from PIL import Image
 
 from ckda_jax.data.decode import read_image
 from ckda_jax.data.images import ImageTable, Loading, Replacements, Substitutes
-from ckda_jax.structs import InputError
+from ckda_jax.structs import InputError, Records
 
 SIZE = (8, 4)
 LABELS = np.array([5, 6, 5, 5, 5])
@@ -94,3 +94,20 @@ def test_replacements_are_counted_and_told_once():
     assert len(told) == 2
     with pytest.raises(InputError, match="/6 .*: 3 of 200 images so far, more than 1%"):
         counted.count(asked, np.array([[8, 7], [5, 9]]))
+
+
+def test_rows_of_bad_images_give_way_to_substitutes(paths):
+    table = Records(
+        paths=paths,
+        identity=LABELS,
+        modality=MODALITY.astype(np.int8),
+        camera=np.zeros(5, np.int32),
+        tracklet=np.zeros(5, np.int32),
+    )
+    os.truncate(paths[2], 0)
+    assert TWINS.put(np.array([3, 2, 0]), table).tolist() == [3, 4, 0]
+    os.truncate(paths[4], 0)
+    assert TWINS.put(np.array([2, 4]), table, threads=2).tolist() == [0, 0]
+    os.truncate(paths[1], 0)
+    with pytest.raises(InputError, match="1.png cannot be used, nor can any other"):
+        TWINS.put(np.array([1]), table)

@@ -139,3 +139,19 @@ def test_real_test_lists_have_the_published_counts():
     cameras = Counter(row.camera for row in gallery)
     assert [cameras[c] for c in range(1, 10)] == [9, 2, 162, 171, 99, 3, 24, 9, 5]
     assert len(llcm.draw_gallery([image.row for image in infrared], 0)) == 619
+
+
+def test_a_survey_gathers_every_line_that_cannot_be_used(tmp_path):
+    root = layouts.write_llcm(tmp_path)
+    file = root / "idx/test_nir.txt"
+    whole = llcm.survey(root, Options())
+    lines = file.read_text().splitlines()
+    layouts.edit_line(file, 2, "no path 0")
+    layouts.edit_line(file, 4, lines[3].rpartition(" ")[0])
+    layouts.edit_line(file, 1, lines[2])
+    said = []
+    found = llcm.survey(root, Options(), said.append)
+    where = [str(error).partition(": ")[0].rpartition(" ")[2] for error in said]
+    assert where == ["2", "4", "3"]
+    lost = sum(map(len, whole.splits.values())) - sum(map(len, found.splits.values()))
+    assert lost == 2

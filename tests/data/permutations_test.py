@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.io import savemat
 
 from ckda_jax.data.permutations import Permutations
+from ckda_jax.data.row import Row, as_records
 from ckda_jax.structs import InputError
 from tests.data.indexes import real_indexes
 
@@ -62,3 +65,14 @@ def test_the_published_file_orders_every_image_once():
     totals = [sum(permutations.count(c, i) for i in everyone) for c in range(1, 7)]
     assert totals == [6289, 7528, 9812, 8030, 8224, 5980]
     assert len(permutations.order(4, 6, 9)) == permutations.count(4, 6)
+
+
+def test_names_who_has_more_or_fewer_images(tmp_path):
+    permutations = Permutations(write(tmp_path / "p.mat"))
+    rows = [Row(str(n), 2, 0, camera) for n, camera in enumerate([1, 1, 1])]
+    assert permutations.differences(as_records(Path("/"), rows)) == []
+    rows = [rows[0], rows[1], Row("x", 2, 1, 3)]
+    assert permutations.differences(as_records(Path("/"), rows)) == [
+        "cam1/0002 holds 2 images, but p.mat orders 3",
+        "cam3/0002 holds 1 images, but p.mat orders 0",
+    ]

@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import os
+from pathlib import Path
+from typing import Any
 
 import chex
 import numpy as np
@@ -36,7 +39,7 @@ def records(tmp_path_factory) -> Records:
 
 
 def sampler_of(records: Records, **changes) -> PairedSampler:
-    settings = {"identities": 4, "images": 2, "steps": STEPS} | changes
+    settings: dict[str, Any] = {"identities": 4, "images": 2, "steps": STEPS} | changes
     return PairedSampler(records.identity + 10, records.modality, **settings)
 
 
@@ -215,3 +218,75 @@ def test_images_of_names_a_damaged_image(records, tmp_path):
     damaged = with_damage(records, tmp_path)
     with pytest.raises(InputError, match="empty.png: the file is empty"):
         list(images_of(damaged, SIZE, "lanczos", 8, 2))
+
+
+@pytest.fixture
+def crowd(records, tmp_path) -> Records:
+    """Copy the images to a table of 144, to be spoilt."""
+    paths = [str(tmp_path / f"{index:03}.png") for index in range(144)]
+    rows = np.tile(np.arange(36), 4)
+    for row, path in zip(rows, paths, strict=True):
+        Path(path).write_bytes(Path(records.paths[row]).read_bytes())
+    identity = records.identity[rows] + np.repeat(6 * np.arange(4), 36)
+    return dataclasses.replace(
+        records.take(rows), paths=np.array(paths), identity=identity
+    )
+
+
+def skipping(crowd: Records, told: list[str] | None = None, **loading: Any):
+    settings = Loading(**{"size": SIZE, "bad_images": "skip", "threads": 2, **loading})
+    sampler = sampler_of(crowd, identities=12, images=3)
+    note = None if told is None else told.append
+    return TrainingStream(crowd, sampler, settings, note=note)
+
+
+def test_a_bad_image_is_replaced_whatever_reads_it(crowd):
+    whole = list(skipping(crowd))
+    os.truncate(crowd.paths[38], 0)
+    told = []
+    stream = skipping(crowd, told)
+    batches = list(stream)
+    assert len(stream.replacements) == 1
+    assert told == [
+        f"{crowd.paths[38]} cannot be used; {crowd.paths[36]} takes its place "
+        "(1 of 144 images so far)"
+    ]
+    shown = read_image(crowd.paths[36], SIZE)
+    for got, want in zip(batches, whole, strict=True):
+        bad = want.example == 38
+        chex.assert_trees_all_equal(got.images[~bad], want.images[~bad])
+        assert (got.images[bad] == shown).all()
+        chex.assert_trees_all_equal(
+            dataclasses.replace(got, images=0), dataclasses.replace(want, images=0)
+        )
+    assert any((want.example == 38).any() for want in whole)
+    for key, value in (("threads", 0), ("cache_bytes", 10**7), ("workers", 1)):
+        with skipping(crowd, None, **{key: value}) as other:
+            chex.assert_trees_all_equal(list(other), batches)
+
+
+def test_too_many_bad_images_end_the_stream(crowd):
+    for row in (3, 60):
+        os.truncate(crowd.paths[row], 0)
+    with pytest.raises(InputError, match="2 of 144 images so far, more than 1%") as end:
+        list(skipping(crowd))
+    assert "config.data.bad_images=skip" in str(end.value)
+
+
+@pytest.mark.parametrize("bad_images", ["error", "skip"])
+def test_an_image_that_vanishes_during_the_run(crowd, bad_images):
+    stream = skipping(crowd, bad_images=bad_images, threads=0)
+    seen = set(next(stream).example.ravel().tolist())
+    row = next(
+        row
+        for batch in skipping(crowd)
+        for row in batch.example.ravel()
+        if row not in seen
+    )
+    os.unlink(crowd.paths[row])
+    if bad_images == "skip":
+        assert len(list(stream)) == STEPS - 1
+        assert len(stream.replacements) == 1
+    else:
+        with pytest.raises(InputError, match=f"{crowd.paths[row]}: was there when"):
+            list(stream)

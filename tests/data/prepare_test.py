@@ -48,6 +48,7 @@ def evaluated(dataset: Dataset) -> list[np.ndarray]:
     ]
 
 
+@pytest.mark.portable
 @pytest.mark.parametrize("name", synthetic.NAMES)
 def test_prepared_data_are_the_folder_bit_for_bit(world, prepared_world, name):
     folder, ready = (
@@ -91,6 +92,28 @@ def test_worker_processes_read_prepared_data(prepared_world):
     )
     with stream_of(dataset, workers=1) as stream:
         chex.assert_trees_all_equal(list(stream), list(stream_of(dataset)))
+
+
+READ_AT_ONCE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from ckda_jax.data import catalog, prepared
+
+train = catalog.load("sysu", sys.argv[1]).train
+root = prepared.at(sys.argv[1])
+with ThreadPoolExecutor(16) as pool:
+    read = pool.map(lambda path: root.image(path, "lanczos"), train.paths.tolist())
+    print(sum(int(image[0, 0, 0]) for image in read))
+"""
+
+
+def test_threads_that_start_at_once_do_not_wait_for_each_other(prepared_world):
+    root = prepared_world["sysu"]
+    command = [sys.executable, "-c", READ_AT_ONCE, str(root)]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=120)
+    train = catalog.load("sysu", root).train
+    ((images, _),) = images_of(train, SIZE, "lanczos", len(train), 0)
+    assert int(said.stdout) == images[:, 0, 0, 0].astype(int).sum()
 
 
 def test_a_check_takes_prepared_images_as_they_are(prepared_world):
@@ -145,7 +168,11 @@ def test_the_manifest_digests_files_and_shards(world, prepared_world):
     root = prepared_world["vcm"]
     manifest = json.loads((root / prepared.MANIFEST).read_text())
     assert manifest["order"]["root"] == str(world["vcm"])
-    assert {shard["chain"] for shard in manifest["shards"]} == {"vcm", "bilinear"}
+    assert {shard["chain"] for shard in manifest["shards"]} == {
+        "vcm",
+        "bilinear",
+        "lanczos",
+    }
     for shard in manifest["shards"]:
         assert shard["sha256"] == shards.digest(root / shard["file"])
         for path, digest in shard["images"].items():

@@ -64,8 +64,8 @@ def test_what_was_not_prepared_is_refused_with_the_command(prepared_world, world
     found.require(train, SIZE, "vcm")
     command = f"prepare vcm --root {world['vcm']} --out OTHER --size"
     for size, chain, said in (
-        ((64, 32), "vcm", "32x16 by bilinear, vcm, but 64x32 by vcm is asked for"),
-        (SIZE, "lanczos", "but 32x16 by lanczos is asked for"),
+        ((64, 32), "vcm", "32x16 by bilinear, lanczos, vcm, but 64x32 by vcm"),
+        (SIZE, "regdb", "but 32x16 by regdb is asked for"),
         (SIZE, "bilinear", f"{len(train)} of the images asked for were not prepared"),
     ):
         with pytest.raises(InputError) as caught:
@@ -76,11 +76,12 @@ def test_what_was_not_prepared_is_refused_with_the_command(prepared_world, world
 
 
 def test_a_picture_is_an_image_in_any_chain(prepared_world, world):
-    path = catalog.load("vcm", world["vcm"]).train.paths[0]
+    (protocol,) = catalog.load("vcm", world["vcm"]).protocols.values()
+    path = protocol.query.paths[0]
     beside = path.replace(str(world["vcm"]), str(prepared_world["vcm"]))
     got = prepared.picture(beside)
     assert got is not None
-    np.testing.assert_array_equal(got, decode.read_image(path, SIZE, "vcm"))
+    np.testing.assert_array_equal(got, decode.read_image(path, SIZE, "bilinear"))
     assert prepared.picture(path) is None
     assert prepared.picture(prepared_world["vcm"] / "Train" / "none.jpg") is None
 

@@ -1,4 +1,4 @@
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -38,8 +38,8 @@ def test_what_the_table_knows_is_in_the_records(tmp_path):
         name = records.shard_name("toy", "regdb", index, 2)
         records.write_shard(folder / name, TABLE, pairs, SIZE)
     records.write_metadata(folder, "toy", SIZE, {"regdb": [2, 1]})
-    source: Any = tfds.data_source("toy", data_dir=tmp_path, split="regdb")
-    assert len(source) == 3
+    source = tfds.data_source("toy", data_dir=tmp_path, split="regdb")
+    assert isinstance(source, Sequence) and len(source) == 3
     last = dict(source[2])
     np.testing.assert_array_equal(last.pop("image"), np.full((*SIZE, 3), 2))
     assert last == {

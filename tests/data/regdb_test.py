@@ -142,3 +142,19 @@ def test_the_two_directions_swap_query_and_gallery(tmp_path):
     assert back.gallery.paths.tolist() == forth.query.paths.tolist()
     lifelong = protocols["lifelong"]
     assert lifelong.query.paths.tolist() == forth.query.paths.tolist()
+
+
+def test_a_survey_gathers_every_line_that_cannot_be_used(tmp_path):
+    root = layouts.write_regdb(tmp_path)
+    file = root / "idx/train_thermal_1.txt"
+    whole = regdb.survey(root, Options())
+    lines = file.read_text().splitlines()
+    layouts.edit_line(file, 2, "no path 0")
+    layouts.edit_line(file, 4, lines[3].rpartition(" ")[0])
+    layouts.edit_line(file, 1, lines[2])
+    said = []
+    found = regdb.survey(root, Options(), said.append)
+    where = [str(error).partition(": ")[0].rpartition(" ")[2] for error in said]
+    assert where == ["2", "4", "3"]
+    lost = sum(map(len, whole.splits.values())) - sum(map(len, found.splits.values()))
+    assert lost == 2

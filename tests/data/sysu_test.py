@@ -157,24 +157,10 @@ def test_real_splits_are_disjoint_and_as_published():
     assert sorted(train + val + test) == [int(identity) for identity in available]
 
 
-def real_listing(root):
-    """Build the listing of the real dataset from its published image counts."""
-    permutations = Permutations(root / sysu.PERMUTATIONS)
-    counts = {
-        (camera, identity): permutations.count(camera, identity)
-        for camera in range(1, 7)
-        for identity in range(1, permutations.identities() + 1)
-    }
-    return {
-        group: [f"{frame:04d}.jpg" for frame in range(1, count + 1)]
-        for group, count in counts.items()
-        if count
-    }
-
-
 def test_real_counts_give_the_published_sizes_of_all_parts():
     root = real_indexes("SYSU-MM01")
-    listing = real_listing(root)
+    permutations = Permutations(root / sysu.PERMUTATIONS)
+    listing = sysu.published_listing(permutations)
     train, val, test = (sysu.read_identities(root, split) for split in sysu.SPLITS)
     learned = sorted(train + val)
     assert len(sysu.select(listing, learned, VISIBLE)) == 22258
@@ -182,7 +168,6 @@ def test_real_counts_give_the_published_sizes_of_all_parts():
     assert len(sysu.select(listing, test, INFRARED)) == 3803
     sizes = {"all-single": 301, "all-multi": 3010}
     sizes |= {"indoor-single": 112, "indoor-multi": 1120}
-    permutations = Permutations(root / sysu.PERMUTATIONS)
     for name, size in sizes.items():
         search = sysu.PROTOCOLS[name]
         drawn = sysu.draw_gallery(listing, test, search, 0)
@@ -190,3 +175,31 @@ def test_real_counts_give_the_published_sizes_of_all_parts():
         assert len(drawn) == len(set(drawn)) == size
         assert len(listed) == len(set(listed)) == size
         assert drawn != listed
+
+
+def test_a_survey_splits_train_and_val_and_trains_on_both(tmp_path):
+    found = sysu.survey(layouts.write_sysu(tmp_path), Options(protocols=("all",)))
+    people = {s: sorted(set(t.identity.tolist())) for s, t in found.splits.items()}
+    assert people == {"train": [1, 2], "val": [334], "test": [6, 10]}
+    assert sorted(set(found.train.identity.tolist())) == [1, 2, 334]
+    assert list(found.protocols) == list(sysu.PROTOCOLS)
+
+
+def test_a_survey_gathers_all_that_is_wrong(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    (root / "exp" / "train_id.txt").write_text("1,two\n2,501\n")
+    (root / "exp" / "val_id.txt").unlink()
+    for image in (root / "cam4" / "0002").iterdir():
+        image.unlink()
+    said = []
+    found = sysu.survey(root, Options(), said.append)
+    causes = ["line 1: '1,two' is", "val_id.txt cannot be", "under any camera", "cam4/"]
+    for error, cause in zip(said, causes, strict=True):
+        assert cause in str(error)
+    assert set(found.train.identity.tolist()) == {2}
+
+
+def test_without_images_a_survey_needs_the_permutations(tmp_path):
+    root = layouts.write_sysu(tmp_path)
+    with pytest.raises(InputError, match=r"rand_perm_cam.mat, which .* --permutations"):
+        sysu.survey(root, Options(), index_only=True)

@@ -5,11 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ckda_jax.data.dataset import Names
 from ckda_jax.data.protocol import Protocol, Trial
 from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.evaluate import Few, Ranking, check_per_dataset, per_dataset
 from ckda_jax.retrieval import metrics
 from ckda_jax.retrieval.protocols import RULES
+from ckda_jax.retrieval.rerank import rerank
 from ckda_jax.structs import InputError, Records
 from tests import runs
 
@@ -43,7 +45,7 @@ def ranking():
 
 def first_distances(ranking):
     """Compare the queries and the gallery of the first trial."""
-    return ranking.distances(ranking.protocol.each_trial()[0])
+    return ranking.distances(ranking.protocol.each_trial()[0])[:]
 
 
 def test_scores_are_those_of_the_metrics(ranking):
@@ -84,6 +86,25 @@ def test_trials_are_averaged_with_their_spread(ranking):
     assert "trials" not in single[0]
 
 
+def test_scores_at_chance_are_doubted(ranking):
+    scores = ranking.scores()
+    said = ranking.warning(scores)
+    assert said is not None and "not clearly above chance" in said
+    assert "wrong modality" in said
+    assert ranking.warning({"mAP": 5.0}) is None
+
+
+def test_a_gallery_may_be_reranked_in_memory_enough(ranking):
+    other = dataclasses.replace(ranking, rerank_bytes=2**30)
+    (trial,) = other.protocol.each_trial()
+    assert (ranking.name, other.name) == ("p", "p-reranked")
+    wanted = rerank(other.query, other.gallery)[:]
+    np.testing.assert_array_equal(other.distances(trial)[:], wanted)
+    assert np.abs(wanted - first_distances(ranking)).max() > 0.1
+    with pytest.raises(InputError, match="re-ranking 3 queries and a gallery of 4 may"):
+        dataclasses.replace(ranking, rerank_bytes=100).scores()
+
+
 def test_lists_show_the_first_trial(ranking):
     trials = (
         Trial(np.array([1]), np.array([2, 1])),
@@ -104,10 +125,32 @@ def test_lists_are_ranked_marked_and_without_what_the_protocol_removes(ranking):
         "modality": "infrared",
     }
     # The two nearest, from camera 2, are removed for a query from camera 3.
-    shown = [(e["path"], e["distance"], e["correct"]) for e in first["gallery"]]
+    shown = [
+        (e["path"], round(e["distance"], 6), e["correct"]) for e in first["gallery"]
+    ]
     assert shown == [("/data/0/1.jpg", 0.2, False), ("/data/0/0.jpg", 0.3, True)]
     assert second["query"]["identity"] == 7
     assert second["gallery"][0]["correct"]
+
+
+def test_lists_name_who_was_seen_by_what(ranking):
+    names = Names(
+        identities=tuple("abcdefgh"),
+        cameras=("c0", "c1", "c2", "c3", "c4", "c5", "c6"),
+        modalities=("day", "night"),
+    )
+    protocol = ranking.protocol
+    unknown = dataclasses.replace(protocol.query, camera=np.array([-1, 3, 6], np.int32))
+    protocol = dataclasses.replace(protocol, query=unknown)
+    first, _, third = dataclasses.replace(ranking, protocol=protocol).lists(3, names)
+    assert first["query"] == {
+        "path": "/data/1/0.jpg",
+        "identity": "f",
+        "camera": None,
+        "modality": "night",
+    }
+    assert third["query"]["camera"] == "c6"
+    assert {entry["modality"] for entry in third["gallery"]} == {"day"}
 
 
 def test_lists_of_more_queries_than_there_are_repeat_none(ranking):
@@ -178,6 +221,7 @@ def test_examples_are_what_the_report_reads(assembled, snapshot, tmp_path):
     assert runs.listing(tmp_path) == ["sysu.json", "sysu.npz"]
     with np.load(tmp_path / "sysu.npz") as file:
         maps = dict(file)
+    assert maps["modality"].tolist() == [0, 1]
     assert maps["images"].shape == (2, 2, 32, 16, 3)
     assert maps["images"].dtype == np.uint8
     out = assembled.evaluator.embedder.outputs(snapshot, maps["images"])
@@ -192,6 +236,31 @@ def test_per_dataset_reads_one_value_or_pairs():
     assert per_dataset("swapped", "any", "own") == "swapped"
     assert per_dataset("a:swapped,b:own", "a", "own") == "swapped"
     assert per_dataset("a:swapped,b:own", "c", "own") == "own"
+
+
+def test_maps_of_a_modality_the_protocol_has_not_are_of_training_images(
+    assembled, snapshot
+):
+    dataset = assembled.datasets[1]
+    (protocol,) = dataset.protocols.values()
+    alone = dataclasses.replace(protocol, query=protocol.gallery)
+    maps = assembled.evaluator.prompt_maps(snapshot, dataset, alone, 2)
+    assert maps["modality"].tolist() == [0, 1]
+    infrared = dataset.train.take(dataset.train.modality == 1)
+    ends = infrared.take(np.array([0, -1]))
+    read = assembled.evaluator.embedder.read(ends, dataset.resize_test)
+    np.testing.assert_array_equal(maps["images"][1], read)
+    visible = dataset.train.take(dataset.train.modality == 0)
+    bare = dataclasses.replace(dataset, train=visible)
+    maps = assembled.evaluator.prompt_maps(snapshot, bare, alone, 2)
+    assert maps["modality"].tolist() == [0]
+    assert [len(part) for part in maps.values()] == [1] * 4
+
+
+def test_check_per_dataset_knows_own_datasets():
+    check_per_dataset("key", "gate:swapped", ("own", "swapped"), ["gate"])
+    with pytest.raises(InputError, match="'gate' is no dataset; there are .*, yard"):
+        check_per_dataset("key", "gate:swapped", ("own", "swapped"), ["yard"])
 
 
 @pytest.mark.parametrize(

@@ -192,8 +192,12 @@ def test_what_is_in_the_results_is_not_evaluated_again(assembled, snapshot, desk
 
 
 def test_scores_are_those_of_the_run(assembled, snapshot):
-    rows = list(lifelong.scores(assembled, snapshot))
+    warnings = []
+    rows = list(lifelong.scores(assembled, snapshot, warnings.append))
     assert [row["dataset"] for row in rows] == ["regdb", "sysu", "llcm"]
+    # A model of four steps knows nothing; of what it has not learned nothing is said.
+    assert all(said.startswith("warning: ") for said in warnings)
+    assert not [said for said in warnings if said.startswith("warning: llcm")]
     found = runs.scores(rows[:2])
     wanted = runs.scores(runs.results(assembled.workdir)["evaluations"])
     assert found == {place: wanted[place] for place in found}

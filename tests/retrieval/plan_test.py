@@ -9,8 +9,8 @@ from ckda_jax.structs import InputError
 
 def test_divides_a_budget_into_queries_and_threads():
     query, worker = 100 * PAIR_BYTES + 3 * HIT_BYTES, 100 * WORKER_BYTES
-    plan = Plan(budget=10 * query + 2 * worker, workers=2)
-    assert plan.divide(100, 3, on_device=False) == (10, 2)
+    plan = Plan(budget=40 * query + 2 * worker, workers=2)
+    assert plan.divide(100, 3, on_device=False) == (40, 2)
     tight = Plan(budget=query + worker, workers=2)
     assert tight.divide(100, 3, on_device=False) == (1, 1)
     assert Plan(workers=2).divide(0, 0, on_device=False)[0] >= 1
