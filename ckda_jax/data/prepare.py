@@ -122,7 +122,11 @@ def images(order: Order) -> dict[str, Records]:
         for protocol in dataset.protocols.values():
             pools = [protocol.query, protocol.gallery]
             used.setdefault(dataset.resize_test, []).extend(pools)
-    return {chain: _unique(tables) for chain, tables in sorted(used.items())}
+    tables = {chain: _unique(found) for chain, found in sorted(used.items())}
+    for path in (path for table in tables.values() for path in table.paths.tolist()):
+        if not path.startswith(f"{order.root}/"):
+            raise InputError(f"{path} is not in --root {order.root}; move it there")
+    return tables
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
