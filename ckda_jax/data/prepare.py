@@ -94,6 +94,7 @@ def prepare(
         raise InputError(
             f"--out {out} cannot be written ({error}); give a folder of yours with room"
         ) from error
+    shutil.rmtree(out / JOURNAL, ignore_errors=True)
     done = prepared.at(out)
     assert done is not None, "its manifest has been written"
     return done
@@ -308,7 +309,6 @@ def _finish(
         "folders": _list_folders(Path(order.root), tables),
     }
     write_json(out / MANIFEST, content)
-    shutil.rmtree(out / JOURNAL)
 
 
 _LOOSE = ("stamp", "unusable")

@@ -3,6 +3,7 @@ import pytest
 from ckda_jax.data.layout import (
     Layout,
     draw,
+    list_folders,
     list_images,
     name_some,
     open_root,
@@ -97,3 +98,9 @@ def test_name_some():
     assert name_some([1]) == "1"
     assert name_some(["a", "b", "c"]) == "a, b, c"
     assert name_some([1, 2, 3, 4]) == "1, 2, 3 and 1 more"
+
+
+def test_lists_folders_in_order(tmp_path):
+    root = write(tmp_path / "Toy")
+    assert list_folders(root) == ["idx", "nir", "vis"]
+    assert list_folders(root / "idx") == list_folders(root / "none") == []
