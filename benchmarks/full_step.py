@@ -19,7 +19,7 @@ from ckda_jax import build
 from ckda_jax import config as config_lib
 from ckda_jax.engine.state import Frozen, TrainState, copy
 from ckda_jax.engine.step import Learner, make_step
-from ckda_jax.structs import MODALITIES, Batch, StageInfo
+from ckda_jax.structs import Batch, StageInfo
 
 CLASSES = 395  # identities of SYSU-MM01's training split
 
@@ -76,7 +76,7 @@ def inputs(config, learner: Learner) -> tuple[TrainState, Frozen, Batch]:
         step=jnp.int32(0),
         key=jax.random.key(0),
     )
-    m, people = len(MODALITIES), config.train.identities
+    m, people = len(build.modalities(config)), config.train.identities
     labels = np.repeat(CLASSES + np.arange(people), config.train.images)
     shape = (m, len(labels), *config.model.image_size, 3)
     batch = Batch(

@@ -13,7 +13,7 @@ from ckda_jax.engine.stage import Stage
 from ckda_jax.files import RESULTS
 from ckda_jax.reporting.html import REPORT_FILE
 from ckda_jax.reporting.writer import METRICS_FILE
-from ckda_jax.structs import MODALITIES, Tree
+from ckda_jax.structs import Tree
 
 WRITTEN = " ".join(
     [
@@ -46,7 +46,7 @@ def report(
     """
     params = variables["params"]
     return [
-        *(_stage_line(stage) for stage in draft.stages),
+        *(_stage_line(stage, build.modalities(config)) for stage in draft.stages),
         *_protocol_lines(draft),
         *_parameter_lines(params),
         _memory_line(config, params),
@@ -62,10 +62,10 @@ def print_report(lines: list[str], console: Console) -> None:
         console.print(line, soft_wrap=True, markup=False)
 
 
-def _stage_line(stage: Stage) -> str:
-    per_modality = np.bincount(stage.records.modality, minlength=len(MODALITIES))
+def _stage_line(stage: Stage, modalities: tuple[str, ...]) -> str:
+    per_modality = np.bincount(stage.records.modality, minlength=len(modalities))
     counts = ", ".join(
-        f"{count} {name}" for name, count in zip(MODALITIES, per_modality, strict=True)
+        f"{count} {name}" for name, count in zip(modalities, per_modality, strict=True)
     )
     return (
         f"stage {stage.index + 1}  {stage.name}: {stage.classes} identities, "

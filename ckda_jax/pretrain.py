@@ -41,7 +41,7 @@ from ckda_jax.models.plain import PlainModel
 from ckda_jax.models.vit import ViT
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import METRICS_FILE, Writer, read_rows
-from ckda_jax.structs import InputError, Tree
+from ckda_jax.structs import MODALITIES, InputError, Tree
 
 BACKBONE = "backbone.npz"
 
@@ -193,7 +193,7 @@ def stream(config: ConfigDict, stage: Stage) -> TrainingStream:
         stage.records.modality,
         identities=config.train.identities,
         images=config.train.images,
-        modalities=1,
+        modalities=MODALITIES[:1],
         steps=stage.steps,
         seed=config.seed,
     )

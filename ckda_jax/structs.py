@@ -2,7 +2,7 @@
 
 Shape letters, everywhere in this package:
 
-    m      modality: 0 visible, 1 infrared, further ones later
+    m      modality, in the order of `config.modalities`: 0 visible, 1 infrared, ...
     b      rows of one modality in a batch
     h w c  image height, width, channels
     n      tokens or patches
@@ -23,7 +23,10 @@ from jaxtyping import Array, Bool, Float
 VISIBLE = 0
 INFRARED = 1
 MODALITIES = ("visible", "infrared")
-"""Names of the modalities; a modality's id is its position."""
+"""Names of the modalities of the published datasets; a modality's id is its position.
+
+A run names its own in `config.modalities`; these two are the default.
+"""
 
 
 Tree = Any
@@ -116,7 +119,7 @@ class Records:
     Attributes:
         paths: `[n]` str, absolute image paths.
         identity: `[n]` int64, person label as the dataset writes it.
-        modality: `[n]` int8, 0 visible, 1 infrared.
+        modality: `[n]` int8, position on the modality axis: 0 visible, 1 infrared.
         camera: `[n]` int32, camera number as the dataset writes it, -1 when unknown.
         tracklet: `[n]` int32, tracklet number, -1 where the dataset has none.
     """

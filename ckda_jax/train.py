@@ -5,6 +5,7 @@ the resolved config, the log, results, checkpoints and report.html.
 """
 
 import argparse
+import dataclasses
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -38,6 +39,12 @@ def parser() -> argparse.ArgumentParser:
         help="extend a finished run: its model, memory and teacher start this one",
     )
     made.add_argument(
+        "--allow-data-change",
+        action="store_true",
+        help="go on though the images or lists are others than the run began with, and "
+        "write down in data_changes.json what changed",
+    )
+    made.add_argument(
         "--check",
         action="store_true",
         help="validate data, weights and config, print what would happen, and stop",
@@ -49,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args, config = config_lib.parse(parser(), argv)
+    build.require_lifelong(config)
     distributed.initialise()
     build.use_compile_cache(config.compile_cache)
     before = None if args.init_from is None else workdir.read_origin(args.init_from)
@@ -59,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             draft = build.draft(config, Path(scratch), cluster, lineage)
             data = workdir.describe(draft.stages, draft.datasets)
-            workdir.check_data(args.workdir, data)
+            _check_data(args, data)
             made = build.try_start(config, draft, before)
             lines = check.report(
                 config, draft, made, args.workdir, extended=lineage.init_from
@@ -69,12 +77,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     with workdir.untouched_if_refused(args.workdir):
         run = build.assemble(config, args.workdir, cluster, lineage)
         data = workdir.describe(run.stages, run.datasets)
-        workdir.check_data(args.workdir, data)
+        changes = _check_data(args, data)
         run = run if before is None else build.extend(run, before)
+        run = dataclasses.replace(run, data_may_change=args.allow_data_change)
     if cluster.is_main:
+        workdir.record_changes(args.workdir, changes)
         workdir.claim(args.workdir, config, lineage, data)
     train(config, run, before)
     return 0
+
+
+def _check_data(args: argparse.Namespace, data: workdir.Tables) -> list[str]:
+    """Return how the data differ from those the run began with, if that is allowed."""
+    if args.allow_data_change:
+        return workdir.data_changes(args.workdir, data)
+    workdir.check_data(args.workdir, data)
+    return []
 
 
 def train(config: ConfigDict, run: Run, before: origin.Origin | None) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ckda_jax import build
 from ckda_jax import config as config_lib
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine import origin
@@ -26,6 +28,7 @@ from ckda_jax.structs import InputError, Records
 
 LINEAGE = "lineage.json"
 DATA = "data.json"
+DATA_CHANGES = "data_changes.json"
 FOLDERS = (TENSORBOARD, CHECKPOINTS, EXAMPLES)
 """What a run makes in its directory besides files."""
 
@@ -33,7 +36,7 @@ Tables = dict[str, dict[str, Any]]
 """What a run's tables of images hold, in numbers: see `describe`."""
 
 FREE = re.compile(
-    r"data\.(workers|threads|cache|bad_images|roots\..*)|report\..*|compile_cache"
+    r"data\.(workers|threads|cache|bad_images|own|roots\..*)|report\..*|compile_cache"
     r"|train\.(log_every|gradients_every|checkpoint_every|keep_checkpoints)"
 )
 """Keys that may change when a run goes on: they have no influence on its numbers.
@@ -85,24 +88,44 @@ def check_data(workdir: Path, found: Tables) -> None:
     Raises:
         InputError: the data differ, or what they were cannot be read.
     """
+    lines = data_changes(workdir, found)
+    if lines:
+        listed = "\n  ".join(lines)
+        raise InputError(
+            f"{workdir} holds a run on other data; give another --workdir, restore the "
+            "data, or train with --allow-data-change, which writes the difference "
+            f"down:\n  {listed}"
+        )
+
+
+def data_changes(workdir: Path, found: Tables) -> list[str]:
+    """Say how the images differ from those that a run began with, a line each.
+
+    Raises:
+        InputError: what they were cannot be read.
+    """
     path = workdir / DATA
     if not path.exists() or not (workdir / CONFIG).exists():
-        return
+        return []
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise _unreadable(path, error) from error
-    lines = [
+    return [
         f"{name}: {_difference(before[name], table)}"
         for name, table in found.items()
         if before.get(name, table) != table
     ]
-    if lines:
-        listed = "\n  ".join(lines)
-        raise InputError(
-            f"{workdir} holds a run on other data; give another --workdir or restore "
-            f"the data:\n  {listed}"
-        )
+
+
+def record_changes(workdir: Path, lines: list[str]) -> None:
+    """Add to a run directory's list of how its data changed, and when."""
+    if not lines:
+        return
+    path = workdir / DATA_CHANGES
+    changes = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(path, [*changes, {"at": now, "changes": lines}])
 
 
 def claim(
@@ -139,7 +162,10 @@ def read_lineage(workdir: Path) -> Lineage:
         return Lineage()
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Lineage(**{**values, "learned": tuple(values["learned"])})
+        tuples = {"modalities": (), **values}
+        for name in ("learned", "modalities"):
+            tuples[name] = tuple(tuples[name])
+        return Lineage(**tuples)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise _unreadable(path, error) from error
 
@@ -167,7 +193,7 @@ def read_origin(workdir: Path) -> Origin:
             f"{workdir}: stage {before.stage + 1}, its last one, is not evaluated on "
             f"{', '.join(missing)}; run its train command again, which makes up for it"
         )
-    return before
+    return dataclasses.replace(before, modalities=build.modalities(config))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # decides initial weights, batch order and augmentation
     config.stages = ("regdb", "sysu", "llcm", "vcm")  # datasets, in learning order
+    config.modalities = ("visible", "infrared")  # names, in the order of the axis
     config.joint = False  # put all datasets into one stage: the upper bound
     config.eval_only = ()  # datasets that are evaluated and never trained on
     config.eval_every = 0  # epochs between evaluations inside a stage; 0: at its end
@@ -26,6 +27,8 @@ def get_config() -> ConfigDict:
     data.roots.sysu = "data/SYSU-MM01"  # folder with cam1/ .. cam6/ exp/
     data.roots.llcm = "data/LLCM"  # folder with vis/ nir/ idx/
     data.roots.vcm = "data/HITSZ-VCM"  # folder with Train/ Test/ info/
+    data.own = ()  # own datasets: NAME=FOLDER, NAME=TABLE.csv or .parquet, see docs
+    data.own_rule = "auto"  # auto | standard | own-camera: how own datasets are scored
     data.trial = 1  # RegDB's split, 1 to 10
     data.max_identities = 0  # training identities per dataset, in label order; 0: all
     data.resample = "direct"  # direct | reference: how images are brought to size
@@ -135,7 +138,10 @@ def get_config() -> ConfigDict:
     evaluation.before = True  # also score the starting weights, as stage 0
     evaluation.unseen = True  # also score datasets that are learned later
     evaluation.batch = 128  # images per evaluation batch
-    evaluation.seed = 0  # of randomly drawn galleries
+    evaluation.seed = 0  # of the first randomly drawn gallery; the next is one more
+    evaluation.protocols = ("lifelong",)  # NAME, DATASET/NAME or all, see docs
+    evaluation.galleries = "seeded"  # seeded | permutation: SYSU's published galleries
+    evaluation.permutations = ""  # SYSU's rand_perm_cam.mat; "": in its exp/
     config.report = report = ConfigDict()
     report.images = True  # False: identities and cameras instead of licensed images
     report.queries = 4  # queries shown per dataset

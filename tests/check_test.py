@@ -25,9 +25,9 @@ def test_report_counts_what_is_there(config, tmp_path):
         f"visible, {(records.modality == 1).sum()} infrared images, 2 epochs x 2 steps"
         for place, (name, records) in enumerate((("regdb", regdb), ("sysu", sysu)))
     ]
-    protocol = draft.datasets[0].protocols["visible-to-infrared"]
+    protocol = draft.datasets[0].protocols["lifelong"]
     assert lines[2] == (
-        f"evaluated  regdb visible-to-infrared: {len(protocol.query)} queries, "
+        f"evaluated  regdb lifelong: {len(protocol.query)} queries, "
         f"{len(protocol.gallery)} gallery images"
     )
     told = [line for line in lines if line.startswith("parameters")]

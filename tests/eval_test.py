@@ -1,11 +1,11 @@
 """Evaluation of a checkpoint: the numbers of the run, and stages that are not there."""
 
+import shutil
+
 import pytest
 
 from ckda_jax import eval as evaluation
 from ckda_jax.engine.lifelong import evaluation_line
-from ckda_jax.eval import chosen
-from ckda_jax.structs import InputError
 from tests import runs
 
 
@@ -36,17 +36,59 @@ def test_a_folder_without_a_run_is_refused_and_left_alone(tmp_path, capsys):
     assert runs.listing(tmp_path) == []
 
 
-def test_chosen_takes_the_last_finished_stage(tmp_path):
-    assert chosen([0, 1, 2], None, tmp_path) == 2
-    assert chosen([0, 1, 2], 1, tmp_path) == 0
-    with pytest.raises(InputError, match="stage to evaluate .* finished: none yet"):
-        chosen([], None, tmp_path)
-    with pytest.raises(InputError, match="--stage 0: stages are counted from 1"):
-        chosen([0, 1], 0, tmp_path)
+def test_published_protocols_are_told_recorded_and_reported(finished, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    before = runs.results(folder)
+    words = ["--workdir", str(folder), "--protocol", "sysu/indoor-single"]
+    assert evaluation.main([*words, "--protocol", "infrared-to-visible"]) == 0
+    told = capsys.readouterr().out
+    after = runs.results(folder)
+    regdb, sysu = after["protocols"]
+    assert (regdb["dataset"], regdb["protocol"]) == ("regdb", "infrared-to-visible")
+    assert "trials" not in regdb
+    assert (sysu["stage"], sysu["protocol"]) == (1, "indoor-single")
+    assert sysu["trials"] == 10
+    assert set(sysu["spread"]) == {"mAP", "mINP", "rank1", "rank5", "rank10", "rank20"}
+    assert told.startswith(f"{evaluation_line(regdb)}\n{evaluation_line(sysu)}\n")
+    named = "sysu indoor-single, stage 2"
+    assert named in told and named in (folder / "report.html").read_text()
+    assert {**after, "protocols": []} == before
+    assert evaluation.main(words) == 0
+    assert runs.results(folder)["protocols"] == after["protocols"]
+
+
+def test_reranked_scores_are_told_apart(finished, capsys):
+    words = ["--workdir", str(finished), "--rerank"]
+    assert evaluation.main(words) == 0
+    out = capsys.readouterr().out
+    assert "regdb lifelong-reranked  mAP" in out and "lifelong  mAP" not in out
+    assert evaluation.main([*words, "0.001"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "may take 0." in said and "or a smaller k1 than 20" in said
+
+
+def test_several_runs_are_averaged(finished, capsys):
+    folders = [str(finished), str(finished)]
+    assert evaluation.main(["--workdir", *folders, "--stage", "2"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == told[2:4]
+    (line,) = (line for line in told if line.strip().startswith("regdb lifelong"))
+    value = runs.results(finished)["evaluations"][-2]
+    assert value["dataset"] == "regdb"
+    assert line.split()[2:6] == ["2", f"{100 * value['rank1']:.1f}", "±", "0.0"]
+
+
+def test_an_unknown_protocol_is_refused(finished, capsys):
+    words = ["--workdir", str(finished), "--protocol", "llcm/lifelong"]
+    assert evaluation.main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: there is no protocol 'llcm/lifelong' here; there")
+    assert "sysu/all-single" in error and error.count("\n") == 1
 
 
 def test_help_says_what_may_be_written(capsys):
     with pytest.raises(SystemExit):
         evaluation.main(["--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "Writes nothing, except that a synthetic world that was deleted" in told
+    assert "writes nothing, except that a synthetic world that was deleted" in told

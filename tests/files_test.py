@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ckda_jax.files import finite, locked, write_json, write_text
+from ckda_jax.files import finite, locked, write_bytes, write_json, write_text
 
 
 def test_write_json_turns_what_json_lacks_into_null(tmp_path):
@@ -28,6 +28,14 @@ def test_failed_write_leaves_the_old_file(tmp_path):
         write_text(path, "\ud800")
     assert json.loads(path.read_text()) == {"old": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_bytes_and_text_are_written_as_they_are(tmp_path):
+    write_bytes(tmp_path / "new" / "bytes", b"\0\r\n\xff")
+    assert (tmp_path / "new" / "bytes").read_bytes() == b"\0\r\n\xff"
+    write_text(tmp_path / "text", "ä\n")
+    assert (tmp_path / "text").read_bytes() == "ä\n".encode()
+    assert len(list(tmp_path.rglob("*"))) == 3
 
 
 def test_finite_leaves_text_and_none_alone():

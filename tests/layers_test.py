@@ -19,6 +19,7 @@ LAYERS = {
     5: {
         *{"train", "eval", "embed", "search", "pretrain", "cost", "compare"},
         "parity",
+        *{"data.__main__", "data.synthesis", "data.description", "data.checkup"},
     },
 }
 BARE = {"jax", "flax", "optax", "chex", "jaxtyping", "numpy"}

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
     path
-    for folder in ("ckda_jax", "benchmarks", "configs")
+    for folder in ("ckda_jax", "benchmarks", "configs", "examples")
     for path in (ROOT / folder).rglob("*.py")
 )
 LONGEST_FILE = 350

@@ -1,12 +1,15 @@
 """Training: what a run leaves behind, and what happens when it is run again."""
 
+import datetime
 import json
 import logging
+import runpy
 import shutil
 from typing import Any
 
 import chex
 import jax
+import numpy as np
 import pytest
 
 from ckda_jax import train
@@ -110,6 +113,31 @@ def test_changed_data_are_refused_and_the_run_is_left_alone(
     assert {path: path.read_bytes() for path in finished.glob("*.json*")} == before
 
 
+@pytest.mark.slow
+def test_a_run_may_go_on_with_changed_data_if_it_writes_that_down(
+    finished, world, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(build_run, "compiled_step", runs.compile_quickly)
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    shutil.rmtree(folder / "checkpoints/stages/1")
+    root = shutil.copytree(world["sysu"], tmp_path / "SYSU-MM01")
+    first = (root / "exp" / "train_id.txt").read_text().split(",")[0]
+    next((root / "cam3" / f"{int(first):04d}").iterdir()).unlink()
+    words = runs.words(folder, {**world, "sysu": root})
+    assert train.main(words) == 2
+    assert "or train with --allow-data-change" in capsys.readouterr().err
+    assert train.main([*words, "--allow-data-change"]) == 0
+    assert "resumed sysu at step 3 of 4" in capsys.readouterr().out
+    (change,) = json.loads((folder / "data_changes.json").read_text())
+    (line,) = change["changes"]
+    assert line.startswith("stage 2, sysu: 6 identities, ")
+    assert datetime.datetime.fromisoformat(change["at"]).tzinfo is not None
+    assert train.main(words) == 0
+    assert train.main([*words, "--allow-data-change"]) == 0
+    assert len(json.loads((folder / "data_changes.json").read_text())) == 1
+
+
 def test_keys_without_influence_may_change(finished, world):
     changes: dict[str, Any] = {"data__threads": 2, "train__log_every": 7}
     assert train.main(runs.words(finished, world, **changes)) == 0
@@ -128,7 +156,7 @@ def test_check_tells_what_would_happen_and_writes_and_compiles_nothing(
     told = capsys.readouterr().out
     assert "stage 1  regdb: 6 identities, 60 visible, 60 infrared images" in told
     assert "2 epochs x 2 steps" in told
-    assert "evaluated  sysu all-search: " in told
+    assert "evaluated  sysu lifelong: " in told
     assert "parameters  pretrained: " in told
     assert "memory  at least " in told
     assert f"would write  {tmp_path}/run/" in told
@@ -228,6 +256,82 @@ def test_extending_a_run_that_is_still_evaluating_is_refused(
     assert not (tmp_path / "run").exists()
     assert train.main(runs.words(before, world)) == 0
     assert train.main([*words, "--init-from", str(before), "--check"]) == 0
+
+
+def test_a_run_of_other_modalities_is_not_extended(finished, world, tmp_path, capsys):
+    three: dict[str, Any] = {"modalities": "visible,infrared,thermal"}
+    words = runs.words(tmp_path / "run", world, stages="llcm", **three)
+    assert train.main([*words, "--init-from", str(finished), "--check"]) == 2
+    error = capsys.readouterr().err
+    assert "config.modalities=visible,infrared,thermal, but the model of" in error
+    assert error.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Take a run of three modalities over a folder and a table of one's own to its end.
+
+    The second stage has no infrared.
+    """
+    folder = tmp_path_factory.mktemp("own")
+    example = runpy.run_path(str(runs.ROOT / "examples" / "three_modalities.py"))
+    size = example["Size"](train=4, test=2, images=4, height=32)
+    example["write_gate"](folder / "gate", size)
+    example["write_yard"](folder, size)
+    return runs.take(
+        folder / "run",
+        {},
+        modalities="visible,infrared,thermal",
+        data__own=f"gate={folder}/gate,yard={folder}/yard.csv",
+        stages="gate,yard",
+        eval_every=0,
+        eval__before=False,
+        eval__protocols="all",
+        train__epochs=1,
+    )
+
+
+@pytest.mark.slow
+def test_own_datasets_in_three_modalities_are_learned_and_evaluated(own):
+    content = runs.results(own)
+    assert content["stages"] == [["gate"], ["yard"]]
+    names = {
+        (row["dataset"], row["protocol"])
+        for row in content["evaluations"]
+        if row["stage"] == 1
+    }
+    assert len([name for dataset, name in names if dataset == "gate"]) == 7
+    assert {name for dataset, name in names if dataset == "yard"} == {
+        *("lifelong", "visible-to-thermal", "thermal-to-visible"),
+    }
+    rows = runs.metrics(own)
+    assert [row["stage"] for row in rows] == [0, 0, 1, 1]
+    assert rows[3]["loss/alignment"] > 0
+
+
+@pytest.mark.slow
+def test_what_a_stage_lacks_is_not_trained_and_has_no_prototypes(own):
+    first, last = (runs.checkpoint(own, stage) for stage in (0, 1))
+    (mask,) = (last[name] for name in last if name.endswith("alignment/mask"))
+    assert mask.any(axis=1).tolist() == [True, False, True]
+    for name in first:
+        if "mod_embed" in name or "params/specific" in name:
+            moved = np.abs(last[name] - first[name]).reshape(3, -1).max(axis=1)
+            # The merge of two equal values rounds.
+            assert moved[1] < 1e-6 < min(moved[0], moved[2]), name
+
+
+@pytest.mark.slow
+def test_a_report_names_own_people_and_all_modalities(own):
+    page = (own / "report.html").read_text()
+    for modality in ("visible", "infrared", "thermal"):
+        assert f"{modality}-specific prompt" in page
+    assert "id gate-4, cam v1" in page and "id yard-5, cam " in page
+    lists = json.loads((own / "examples" / "gate.json").read_text())
+    assert lists["protocol"] == "lifelong"
+    first = lists["queries"][0]
+    assert (first["query"]["modality"], first["query"]["camera"]) == ("infrared", "n3")
+    assert {entry["modality"] for entry in first["gallery"]} == {"visible"}
 
 
 def test_a_run_cannot_extend_itself(finished, world, capsys):

@@ -50,8 +50,8 @@ def test_data_are_found_again_under_another_root(tmp_path, config, drawn, world)
     described = workdir.describe(*drawn)
     assert list(described) == [
         *("stage 1, regdb", "stage 2, sysu"),
-        *("regdb visible-to-infrared query", "regdb visible-to-infrared gallery"),
-        *("sysu all-search query", "sysu all-search gallery"),
+        *("regdb lifelong query", "regdb lifelong gallery"),
+        *("sysu lifelong query", "sysu lifelong gallery"),
     ]
     assert described["stage 1, regdb"]["identities"] == 6
     assert described["stage 1, regdb"]["images"] == len(drawn[1][0].train)

@@ -1,23 +1,29 @@
 """The data of a run: its world, datasets, stages and batches."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from ckda_jax.data import catalog, decode, prepared, synthetic
-from ckda_jax.data.dataset import Dataset
+from ckda_jax.build.modalities import modalities
+from ckda_jax.data import catalog, decode, own, prepared, synthetic
+from ckda_jax.data.dataset import EVERY, Dataset, Options
 from ckda_jax.data.images import Substitutes
 from ckda_jax.data.pipeline import Loading, TrainingStream
+from ckda_jax.data.protocol import LIFELONG
 from ckda_jax.data.sampling import PairedSampler
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.engine.stage import Pace, Stage, plan
-from ckda_jax.retrieval.protocols import RULES
-from ckda_jax.structs import MODALITIES, InputError, concatenate_records
+from ckda_jax.retrieval.protocols import RULES, Rule
+from ckda_jax.structs import InputError, Records, concatenate_records
 
 WORLD = "world"
 """Folder of a run's synthetic world."""
+
+AT_ONCE = 64
+"""Queries whose galleries are looked at together; most often the first have answers."""
 
 Count = Callable[[int, int], None]
 """Is told how many are done, of how many."""
@@ -29,9 +35,13 @@ Note = Callable[[str], None]
 def world(
     config: ConfigDict, workdir: Path, progress: Count | None = None
 ) -> dict[str, str]:
-    """Return every dataset's root folder, drawing a synthetic world if asked to."""
+    """Return every dataset's root folder, drawing a synthetic world if asked to.
+
+    The root of an own dataset that a table lists is the table.
+    """
+    given = catalog.own_sources(config.data.own)
     if not config.data.synthetic.enabled:
-        return dict(config.data.roots)
+        return {**config.data.roots, **given}
     wanted = config.data.synthetic
     size = synthetic.Size(
         identities=wanted.identities,
@@ -41,17 +51,20 @@ def world(
     seed = config.seed if wanted.seed < 0 else wanted.seed
     used = {*config.stages, *config.eval_only}
     sites = [name for name in synthetic.NAMES if name in used]
+    if not sites:
+        return given
     roots = synthetic.write(
         workdir / WORLD, seed=seed, size=size, sites=sites, progress=progress
     )
-    return {name: str(root) for name, root in roots.items()}
+    return {name: str(root) for name, root in roots.items()} | given
 
 
 def check_names(config: ConfigDict) -> None:
     """Refuse a sequence of datasets that is empty, repeats itself or is not there."""
     names = [*config.stages, *config.eval_only]
     drawn = config.data.synthetic.enabled
-    known = synthetic.NAMES if drawn else tuple(config.data.roots)
+    known = [*(synthetic.NAMES if drawn else config.data.roots)]
+    known += catalog.own_sources(config.data.own)
     if not config.stages:
         raise InputError("config.stages is empty; name at least one dataset")
     for name in names:
@@ -67,6 +80,27 @@ def check_names(config: ConfigDict) -> None:
             )
 
 
+def check_protocols(config: ConfigDict) -> None:
+    """Refuse protocols that are not there."""
+    names = [*config.stages, *config.eval_only]
+    own_names = own.protocol_names(modalities(config))
+    table = dict.fromkeys(catalog.own_sources(config.data.own), own_names)
+    catalog.check_protocols(
+        config.eval.protocols, names, {**table, **catalog.PROTOCOLS}
+    )
+
+
+def require_lifelong(config: ConfigDict) -> None:
+    """Refuse to learn without the protocols that forgetting is computed of."""
+    for name in (*config.stages, *config.eval_only):
+        if not {LIFELONG, EVERY} & {*catalog.asked_of(name, config.eval.protocols)}:
+            raise InputError(
+                f"config.eval.protocols={config.eval.protocols} leaves out "
+                f"{name}/{LIFELONG}, of which averages and forgetting are computed; "
+                "add lifelong"
+            )
+
+
 def check_new(config: ConfigDict, lineage: Lineage) -> None:
     """Refuse to learn a dataset again that the extended run has learned."""
     again = [name for name in config.stages if name in lineage.learned]
@@ -77,21 +111,44 @@ def check_new(config: ConfigDict, lineage: Lineage) -> None:
         )
 
 
-def datasets(
-    config: ConfigDict,
-    roots: dict[str, str],
-    progress: Count | None = None,
-    note: Note | None = None,
-) -> dict[str, Dataset]:
-    """Load every dataset that is learned or evaluated, and check its images."""
-    loaded = {
-        name: _dataset(config, name, roots[name])
-        for name in (*config.stages, *config.eval_only)
-    }
-    tables = [loaded[name].train for name in config.stages]
+def datasets(config: ConfigDict, roots: dict[str, str]) -> dict[str, Dataset]:
+    """Load every dataset that is learned or evaluated; no image is opened.
+
+    Those that are only evaluated are left without training images.
+    """
+    loaded = {name: _dataset(config, name, roots[name]) for name in config.stages}
+    _require_training(loaded)
+    for name in config.eval_only:
+        dataset = _dataset(config, name, roots[name])
+        none = dataset.train.take(np.arange(0))
+        loaded[name] = dataclasses.replace(dataset, train=none)
+    found = {name: tuple(dataset.protocols) for name, dataset in loaded.items()}
+    catalog.check_protocols(config.eval.protocols, tuple(loaded), found)
     for dataset in loaded.values():
         require_scores(dataset)
         _require_prepared(config, dataset)
+    return loaded
+
+
+def check_images(
+    config: ConfigDict,
+    loaded: dict[str, Dataset],
+    progress: Count | None = None,
+    note: Note | None = None,
+) -> None:
+    """Decode every image of a run before anything is learned.
+
+    Args:
+        config: of the run.
+        loaded: its datasets.
+        progress: told how many are decoded.
+        note: told of images that are put up with.
+
+    Raises:
+        InputError: images that cannot be used, or too many of them.
+    """
+    tables = [loaded[name].train for name in config.stages]
+    for dataset in loaded.values():
         for protocol in dataset.protocols.values():
             tables += [protocol.query, protocol.gallery]
     threads = max(config.data.threads, 1)
@@ -103,7 +160,6 @@ def datasets(
         more = "; config.data.bad_images=skip replaces training images only"
         decode.refuse_unusable(problems, len(every), more)
     decode.refuse_unusable(problems, len(every))
-    return loaded
 
 
 def _replace(
@@ -136,31 +192,56 @@ def _require_prepared(config: ConfigDict, dataset: Dataset) -> None:
             root.require(table.paths.tolist(), size, dataset.resize_test)
 
 
-def require_scores(dataset: Dataset) -> None:
-    """Refuse a protocol whose scoring rule leaves no query anything to find."""
-    for protocol in dataset.protocols.values():
-        query, gallery = protocol.query, protocol.gallery
-        removed = RULES[protocol.rule].removal(
-            query.identity, query.camera, gallery.identity, gallery.camera
-        )
-        same = query.identity[:, None] == gallery.identity
-        if not np.any(same & ~removed):
+def _require_training(learned: dict[str, Dataset]) -> None:
+    """Refuse to learn a dataset that has nothing to learn of."""
+    for name, dataset in learned.items():
+        if len(dataset.train) == 0:
             raise InputError(
-                f"{dataset.name}, protocol {protocol.name}: its rule takes every image "
-                "of a query's identity out of the gallery, nothing can be found; "
-                f"complete the test images or lists in {dataset.root}"
+                f"config.stages names {name}, but {dataset.root} has no training "
+                "images; add them, or name it in config.eval_only"
             )
 
 
+def require_scores(dataset: Dataset) -> None:
+    """Refuse a protocol whose scoring rule leaves no query anything to find."""
+    for protocol in dataset.protocols.values():
+        query, gallery = map(protocol.items, (protocol.query, protocol.gallery))
+        for trial in protocol.each_trial():
+            searched, offered = query.take(trial.query), gallery.take(trial.gallery)
+            if not _finds_any(RULES[protocol.rule], searched, offered):
+                raise InputError(
+                    f"{dataset.name}, protocol {protocol.name}: its rule takes every "
+                    "image of a query's identity out of the gallery, nothing can be "
+                    f"found; complete the test images or lists in {dataset.root}"
+                )
+
+
+def _finds_any(rule: Rule, query: Records, gallery: Records) -> bool:
+    """Tell whether a query has a right image that the rule leaves in the gallery."""
+    for start in range(0, len(query), AT_ONCE):
+        some = query.take(np.arange(start, min(start + AT_ONCE, len(query))))
+        removed = rule.removal(
+            some.identity, some.camera, gallery.identity, gallery.camera
+        )
+        if np.any((some.identity[:, None] == gallery.identity) & ~removed):
+            return True
+    return False
+
+
 def _dataset(config: ConfigDict, name: str, root: str) -> Dataset:
-    return catalog.load(
-        name,
-        root,
+    options = Options(
         trial=config.data.trial,
         seed=config.eval.seed,
         max_identities=config.data.max_identities,
         resample=config.data.resample,
+        protocols=catalog.asked_of(name, config.eval.protocols),
+        galleries=config.eval.galleries,
+        permutations=config.eval.permutations,
+        modalities=modalities(config),
+        own_rule=config.data.own_rule,
     )
+    load = catalog.load if name in catalog.DATASETS else catalog.load_own
+    return load(name, root, options)
 
 
 def stages(
@@ -219,7 +300,7 @@ def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:
             stage.records.modality,
             identities=config.train.identities,
             images=config.train.images,
-            modalities=len(MODALITIES),
+            modalities=modalities(config),
             steps=stage.steps,
             seed=config.seed,
             stage=stage.index,
@@ -230,4 +311,4 @@ def _sampler(config: ConfigDict, stage: Stage) -> PairedSampler:
 
 def images_per_step(config: ConfigDict) -> int:
     """Count the images of all modalities in a batch."""
-    return config.train.identities * config.train.images * len(MODALITIES)
+    return config.train.identities * config.train.images * len(modalities(config))

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from ckda_jax.data import catalog
+from ckda_jax.data.dataset import GALLERIES, OWN_RULES
 from ckda_jax.data.images import BAD_IMAGES
 from ckda_jax.engine.augment import FILLS
 from ckda_jax.engine.evaluate import check_per_dataset
@@ -81,6 +83,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.stem": STEMS,
     "model.dtype": ("float32", "bfloat16"),
     "data.resample": ("direct", "reference"),
+    "data.own_rule": OWN_RULES,
+    "eval.galleries": GALLERIES,
     "data.bad_images": BAD_IMAGES,
     "erasing.fill": tuple(FILLS),
     "alignment.relation": RELATIONS,
@@ -106,6 +110,7 @@ def check_limits(config: ConfigDict) -> None:
         InputError: the key, its value and what it may be.
     """
     values = _values(config)
+    sources = catalog.own_sources(config.data.own)
     for key, value in values.items():
         _check_range(key, value)
     for key, choices in CHOICES.items():
@@ -115,7 +120,7 @@ def check_limits(config: ConfigDict) -> None:
             )
     for key, choices in PER_DATASET.items():
         if key in values:
-            check_per_dataset(f"config.{key}", values[key], choices)
+            check_per_dataset(f"config.{key}", values[key], choices, sources)
     for key in REGEXES:
         _check_regex(key, values.get(key, ""))
     _check_sizes(config)

@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from ckda_jax.build.modalities import modalities
 from ckda_jax.build.model import model
 from ckda_jax.engine.augment import Augment
 from ckda_jax.engine.evaluate import per_dataset
@@ -10,7 +11,6 @@ from ckda_jax.engine.stage import Stage
 from ckda_jax.engine.step import Learner
 from ckda_jax.methods import METHODS, Settings, parts
 from ckda_jax.methods.base import Method
-from ckda_jax.structs import MODALITIES
 
 
 def learner(config: ConfigDict, planned: tuple[Stage, ...], capacity: int) -> Learner:
@@ -82,7 +82,7 @@ def augment(config: ConfigDict) -> Augment:
     return Augment(
         image_size=tuple(config.model.image_size),
         flip=settings.flip,
-        infrared=tuple(range(1, len(MODALITIES))) if settings.infrared else (),
+        infrared=tuple(range(1, len(modalities(config)))) if settings.infrared else (),
         brightness=settings.brightness,
         contrast=settings.contrast,
         blur_sigma=tuple(settings.blur_sigma),

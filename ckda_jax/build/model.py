@@ -9,11 +9,12 @@ from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
 from ckda_jax import keys
+from ckda_jax.build.modalities import modalities
 from ckda_jax.engine import pretrained
 from ckda_jax.engine.step import Learner, init_extra
 from ckda_jax.models.reid import ReIDModel
 from ckda_jax.models.stem import token_grid
-from ckda_jax.structs import MODALITIES, Tree
+from ckda_jax.structs import Tree
 
 
 def model(config: ConfigDict, classes: int) -> ReIDModel:
@@ -21,7 +22,7 @@ def model(config: ConfigDict, classes: int) -> ReIDModel:
     size, prompts = config.model, config.prompts
     return ReIDModel(
         classes=classes,
-        modalities=len(MODALITIES),
+        modalities=len(modalities(config)),
         image_size=tuple(size.image_size),
         stem=size.stem,
         patch_size=size.patch_size,
@@ -90,10 +91,10 @@ def _key(config: ConfigDict) -> Key[Array, ""]:
 
 def _initialiser(config: ConfigDict, learns: Learner):
     h, w = config.model.image_size
-    images = jnp.zeros((len(MODALITIES), 1, h, w, 3))
+    images = jnp.zeros((len(learns.modality), 1, h, w, 3))
 
     def init(key: Key[Array, ""]) -> Tree:
-        (_, outputs), made = learns.model.init_with_output(key, images)
+        (_, outputs), made = learns.model.init_with_output(key, images, learns.modality)
         extra = init_extra(learns.method.modules, keys.stream(key, "extra"), outputs)
         return {**made, "params": {**made["params"], "extra": extra}} if extra else made
 

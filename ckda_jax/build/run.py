@@ -13,6 +13,7 @@ from rich.console import Console
 from ckda_jax import keys
 from ckda_jax.build import data, limits
 from ckda_jax.build.method import augment, learner
+from ckda_jax.build.modalities import check_lineage, check_modalities
 from ckda_jax.build.model import load_weights, shapes, variables
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine import pretrained
@@ -50,7 +51,12 @@ class Draft:
 
 
 def draft(
-    config: ConfigDict, workdir: Path, cluster: Cluster, lineage: Lineage = OWN
+    config: ConfigDict,
+    workdir: Path,
+    cluster: Cluster,
+    lineage: Lineage = OWN,
+    *,
+    learns: bool = True,
 ) -> Draft:
     """Check a config and load the data that it names, the cheapest checks first.
 
@@ -59,12 +65,17 @@ def draft(
         workdir: the run directory; a synthetic world is drawn into it.
         cluster: the devices.
         lineage: what the run goes on from.
+        learns: False to evaluate only, which looks at an image when it embeds it and
+            not all of them first.
 
     Raises:
         InputError: whatever cannot work, before any long work.
     """
     limits.check_limits(config)
+    check_modalities(config)
+    check_lineage(config, lineage)
     data.check_names(config)
+    data.check_protocols(config)
     data.check_new(config, lineage)
     rows = config.train.identities * config.train.images
     cluster.check_rows(rows, "a batch (config.train.identities x config.train.images)")
@@ -75,16 +86,18 @@ def draft(
     # Not to stdout, which an evaluation keeps for its scores.
     console = Console(stderr=True, quiet=not cluster.is_main)
     roots = data.world(config, workdir, Tally("pictures drawn", console))
-    tally = Tally("images checked", console)
-    loaded = data.datasets(config, roots, tally, _noted_on(console))
+    loaded = data.datasets(config, roots)
+    if learns:
+        tally = Tally("images checked", console)
+        data.check_images(config, loaded, tally, _noted_on(console))
     planned = data.stages(config, loaded, first_index=lineage.first_index)
     capacity = max([lineage.identities, *(stage.classes for stage in planned)])
-    learns = learner(config, planned, capacity)
+    made = learner(config, planned, capacity)
     return Draft(
         datasets=tuple(loaded.values()),
         stages=planned,
-        learner=learns,
-        evaluator=evaluator(config, learns, cluster),
+        learner=made,
+        evaluator=evaluator(config, made, cluster),
     )
 
 
@@ -106,14 +119,19 @@ def try_start(config: ConfigDict, drafted: Draft, before: Origin | None = None) 
 
 
 def assemble(
-    config: ConfigDict, workdir: Path, cluster: Cluster, lineage: Lineage = OWN
+    config: ConfigDict,
+    workdir: Path,
+    cluster: Cluster,
+    lineage: Lineage = OWN,
+    *,
+    learns: bool = True,
 ) -> Run:
     """Make a run from a config; arguments and errors as of `draft`.
 
     The weights that the config names are loaded unless the run extends another one,
     from which `extend` takes them.
     """
-    drafted = draft(config, workdir, cluster, lineage)
+    drafted = draft(config, workdir, cluster, lineage, learns=learns)
     method = drafted.learner.method
     made = variables(config, drafted.learner)
     if _loads_weights(config, lineage):
@@ -203,6 +221,7 @@ def results(config: ConfigDict, run: Run, before: Origin | None) -> Results:
         content["stages"] = old["stages"] + names
         content["datasets"] = list(dict.fromkeys(old["datasets"] + content["datasets"]))
         content["evaluations"] = list(old["evaluations"])
+        content["protocols"] = list(old["protocols"])
     is_main = run.evaluator.embedder.cluster.is_main
     return Results.open(run.workdir / RESULTS, content, writes=is_main)
 

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from PIL import Image
 
 from ckda_jax.data import synthetic
-from ckda_jax.data.dataset import Dataset, Protocol
+from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.protocol import Protocol
 from ckda_jax.structs import VISIBLE, InputError, Records
 
 NAME = "crowd"

@@ -3,29 +3,61 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from ckda_jax.data.layout import name_some
-from ckda_jax.structs import MODALITIES, InputError, Records
+from ckda_jax.data.protocol import LIFELONG, Protocol
+from ckda_jax.structs import INFRARED, MODALITIES, VISIBLE, InputError, Records
+
+EVERY = "all"
+"""Asks for every protocol."""
+
+GALLERIES = ("seeded", "permutation")
+"""How SYSU-MM01's galleries are drawn: by Python's generator, seeded with the trial, as
+most published code does, or by the permutations that the dataset's authors publish."""
+
+
+OWN_RULES = ("auto", "standard", "own-camera")
+"""How own datasets are scored: every gallery image counts, or all but those of the
+query's identity and camera; `auto` is the second where it can be."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """What retrieval is measured on: which images are searched for, and where.
+class Names:
+    """What the numbers in a dataset's tables stand for.
 
     Attributes:
-        name: what reports call it, `infrared-to-visible` say.
-        query: the images searched for.
-        gallery: the images searched in, drawn already where the protocol draws them.
-        rule: name of the scoring rule, a key of `ckda_jax.retrieval.protocols.RULES`.
+        identities: name of each identity; empty where the numbers are the names.
+        cameras: name of each camera; empty where the numbers are the names.
+        modalities: name of each modality.
     """
 
-    name: str
-    query: Records
-    gallery: Records
-    rule: str
+    identities: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = MODALITIES
+
+    def identity(self, number: int) -> str | int:
+        """Name an identity.
+
+        >>> Names().identity(7), Names(identities=("ann", "bob")).identity(1)
+        (7, 'bob')
+        """
+        return self.identities[number] if self.identities else number
+
+    def camera(self, number: int) -> str | int | None:
+        """Name a camera; None for an unknown one."""
+        if number < 0:
+            return None
+        return self.cameras[number] if self.cameras else number
+
+    def modality(self, number: int) -> str:
+        """Name a modality."""
+        return self.modalities[number]
+
+
+PUBLISHED = Names()
+"""The published datasets number identities and cameras, and have two modalities."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,12 +65,15 @@ class Dataset:
     """A dataset as it lies on disk.
 
     Attributes:
-        name: its key in the catalog.
+        name: its key in the catalog, or what the user calls it.
         root: its folder.
-        train: training images of both modalities; every identity has both.
-        protocols: by name, the one of the lifelong table first.
+        train: training images; every identity is in every modality that any is in.
+        protocols: those asked for, by name, the one of the lifelong table first.
         resize_train: name of the resize chain of training images.
         resize_test: name of the resize chain of query and gallery images.
+        drawn_from: every image that a gallery of another seed could show; None where
+            nothing is drawn.
+        names: what identities, cameras and modalities are called.
     """
 
     name: str
@@ -47,6 +82,8 @@ class Dataset:
     protocols: dict[str, Protocol]
     resize_train: str
     resize_test: str
+    drawn_from: Records | None = None
+    names: Names = PUBLISHED
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,12 +96,30 @@ class Options:
         max_identities: training identities kept, the first in label order; 0: all.
         resample: `direct` resizes once; `reference` as the released code does, which
             resizes RegDB and HITSZ-VCM more than once.
+        protocols: names of those to make, `all` for every one of the dataset.
+        galleries: a name in `GALLERIES`, for the published protocols of SYSU-MM01.
+        permutations: file `rand_perm_cam.mat` of SYSU-MM01; "": in its `exp/`.
+        modalities: names of the run's modalities, for own datasets.
+        own_rule: how own datasets are scored, a name in `OWN_RULES`.
     """
 
     trial: int = 1
     seed: int = 0
     max_identities: int = 0
     resample: str = "direct"
+    protocols: tuple[str, ...] = (LIFELONG,)
+    galleries: str = "seeded"
+    permutations: str = ""
+    modalities: tuple[str, ...] = MODALITIES
+    own_rule: str = "auto"
+
+    def chosen(self, names: Iterable[str]) -> list[str]:
+        """Keep the protocols asked for, of those that a dataset has.
+
+        >>> Options(protocols=("lifelong", "all-single")).chosen(["lifelong", "x"])
+        ['lifelong']
+        """
+        return [name for name in names if {name, EVERY} & {*self.protocols}]
 
     def chain(self, reference: str) -> str:
         """Name the resize chain, given the one the released code uses.
@@ -75,44 +130,34 @@ class Options:
         return {"direct": "lanczos", "reference": reference}[self.resample]
 
 
-class Row(NamedTuple):
-    """One image, as a loader finds it."""
-
-    path: str
-    identity: int
-    modality: int
-    camera: int
-    tracklet: int = -1
-
-
-def as_records(root: Path, rows: Iterable[Row]) -> Records:
-    """Turn rows whose paths are relative to the root into a table of absolute paths."""
-    rows = list(rows)
-    return Records(
-        paths=np.array([f"{root}/{row.path}" for row in rows], dtype=np.str_),
-        identity=np.array([row.identity for row in rows], dtype=np.int64),
-        modality=np.array([row.modality for row in rows], dtype=np.int8),
-        camera=np.array([row.camera for row in rows], dtype=np.int32),
-        tracklet=np.array([row.tracklet for row in rows], dtype=np.int32),
-    )
-
-
-def require_pairs(name: str, train: Records) -> None:
+def require_pairs(
+    name: str,
+    train: Records,
+    names: Names = PUBLISHED,
+    modalities: Iterable[int] = (VISIBLE, INFRARED),
+) -> None:
     """Refuse training identities that were not seen in every modality.
 
+    Args:
+        name: of the dataset, for the message.
+        train: its training images.
+        names: of identities and modalities.
+        modalities: those that every identity needs.
+
     Raises:
-        InputError: no training image, or identities with one modality only, by number.
+        InputError: no training image, or identities that lack a modality, by name.
     """
     if len(train) == 0:
         raise InputError(f"{name} has no training images; unpack it again")
     identities = set(train.identity.tolist())
-    for index, modality in enumerate(MODALITIES):
-        lacking = identities - set(train.identity[train.modality == index].tolist())
+    for modality in modalities:
+        lacking = identities - set(train.identity[train.modality == modality].tolist())
         if lacking:
             raise InputError(
-                f"{name}: no {modality} training images of identity"
-                f" {name_some(sorted(lacking))}; every identity needs both modalities:"
-                " add the images or take the identity out of the training lists"
+                f"{name}: no {names.modality(modality)} training images of identity"
+                f" {name_some([*map(names.identity, sorted(lacking))])}; every identity"
+                " needs every modality of the training images: add the images or take"
+                " the identity out of them"
             )
 
 
@@ -147,11 +192,14 @@ def require_answers(dataset: Dataset) -> None:
                     f"{where}: the {part} is empty in {dataset.root}; unpack the test"
                     " images or correct the test lists"
                 )
-        if not np.isin(protocol.query.identity, protocol.gallery.identity).any():
-            raise InputError(
-                f"{where}: no identity is in both query and gallery, nothing can be"
-                " found; correct the test lists"
-            )
+        for query, gallery in protocol.each_trial():
+            searched = protocol.items(protocol.query).identity[query]
+            offered = protocol.items(protocol.gallery).identity[gallery]
+            if not np.isin(searched, offered).any():
+                raise InputError(
+                    f"{where}: no identity is in both query and gallery, nothing can be"
+                    " found; correct the test lists"
+                )
 
 
 def require_strangers(dataset: Dataset) -> None:
@@ -165,8 +213,9 @@ def require_strangers(dataset: Dataset) -> None:
         for part in ("query", "gallery"):
             known = learned & set(getattr(protocol, part).identity.tolist())
             if known:
+                people = name_some([*map(dataset.names.identity, sorted(known))])
                 raise InputError(
                     f"{dataset.name}, protocol {protocol.name}: the {part} shows"
-                    f" identity {name_some(sorted(known))} of the training images in"
+                    f" identity {people} of the training images in"
                     f" {dataset.root}; correct the training or the test lists"
                 )

@@ -1,10 +1,12 @@
 """The index file: the text tables with which datasets name their images."""
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ckda_jax.data.dataset import Row
+from ckda_jax.data.complaint import Complain, stop, told
+from ckda_jax.data.row import Row
 from ckda_jax.structs import InputError
 
 
@@ -41,12 +43,22 @@ class Labelled(NamedTuple):
     line: Line
 
 
-def read_lines(file: Path) -> list[Line]:
+def read_lines(file: Path, complain: Complain = stop) -> list[Line]:
     """Read the lines of an index file, whatever ends them, leaving out blank ones.
+
+    Args:
+        file: where it lies.
+        complain: told of what cannot be used; raises it unless given.
 
     Raises:
         InputError: the file cannot be read as text.
     """
+    with told(complain):
+        return _read(file)
+    return []
+
+
+def _read(file: Path) -> list[Line]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -57,16 +69,18 @@ def read_lines(file: Path) -> list[Line]:
     return [Line(file, number, line.strip()) for number, line in lines if line.strip()]
 
 
-def require_lines(file: Path) -> list[Line]:
+def require_lines(file: Path, complain: Complain = stop) -> list[Line]:
     """Read the lines of an index file that must not be empty.
 
     Raises:
         InputError: the file is empty or cannot be read as text.
     """
-    lines = read_lines(file)
-    if not lines:
-        raise InputError(f"{file} is empty; restore it as released")
-    return lines
+    with told(complain):
+        lines = _read(file)
+        if not lines:
+            raise InputError(f"{file} is empty; restore it as released")
+        return lines
+    return []
 
 
 def split_label(line: Line) -> tuple[str, int]:
@@ -84,8 +98,15 @@ def split_label(line: Line) -> tuple[str, int]:
     return path.rstrip(), int(label)
 
 
-def label_order(name: str, lists: Iterable[list[Labelled]]) -> dict[int, int]:
+def label_order(
+    name: str, lists: Iterable[list[Labelled]], complain: Complain = stop
+) -> dict[int, int]:
     """Map identities to labels, as index files of all modalities agree on them.
+
+    Args:
+        name: of the dataset, for the message.
+        lists: what the index files name.
+        complain: told of what cannot be used; raises it unless given.
 
     Raises:
         InputError: a line repeats an image, gives an identity a second label, or a
@@ -94,20 +115,32 @@ def label_order(name: str, lists: Iterable[list[Labelled]]) -> dict[int, int]:
     paths: set[str] = set()
     labels: dict[int, int] = {}
     identities: dict[int, int] = {}
-    for image in (image for images in lists for image in images):
-        if image.row.path in paths:
-            raise image.line.refuse(
-                "names an image that an earlier line names; take one of them out"
-            )
-        paths.add(image.row.path)
-        identity = image.row.identity
-        known = labels.setdefault(identity, image.label)
-        owner = identities.setdefault(image.label, identity)
-        said = f"gives {name} identity {identity} label {image.label}, but an earlier"
-        if known != image.label:
-            raise image.line.refuse(f"{said} line gives it label {known}; correct one")
-        if owner != identity:
-            raise image.line.refuse(
-                f"{said} line gives that label to identity {owner}; correct one"
-            )
+    for image in itertools.chain.from_iterable(lists):
+        with told(complain):
+            _agree(name, image, paths, labels, identities)
     return labels
+
+
+def _agree(
+    name: str,
+    image: Labelled,
+    paths: set[str],
+    labels: dict[int, int],
+    identities: dict[int, int],
+) -> None:
+    """Add an image to what is known, after comparing it with that."""
+    identity = image.row.identity
+    if image.row.path in paths:
+        raise image.line.refuse(
+            "names an image that an earlier line names; take one of them out"
+        )
+    paths.add(image.row.path)
+    known = labels.setdefault(identity, image.label)
+    owner = identities.setdefault(image.label, identity)
+    said = f"gives {name} identity {identity} label {image.label}, but an earlier"
+    if known != image.label:
+        raise image.line.refuse(f"{said} line gives it label {known}; correct one")
+    if owner != identity:
+        raise image.line.refuse(
+            f"{said} line gives that label to identity {owner}; correct one"
+        )

@@ -84,13 +84,18 @@ class TrainingStream:
         """Return the position: the next step, and what batches are drawn from."""
         return {"step": self._step, "drawn_from": self._identity}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any], *, of_other_data: bool = False) -> None:
         """Continue where `get_state` was called.
+
+        Args:
+            state: what it returned.
+            of_other_data: accept the state of other images, labels or batch settings:
+                the batches from there on are those of this stream.
 
         Raises:
             InputError: the state belongs to other images, labels or batch settings.
         """
-        if state["drawn_from"] != self._identity:
+        if state["drawn_from"] != self._identity and not of_other_data:
             raise InputError(
                 "the training images, labels or batch settings changed since the "
                 f"checkpoint: it was drawn from {state['drawn_from']}, now "

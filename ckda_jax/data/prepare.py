@@ -17,6 +17,8 @@ import numpy as np
 
 from ckda_jax import __version__
 from ckda_jax.data import catalog, decode, prepared, records, regdb, shards
+from ckda_jax.data.command import Command
+from ckda_jax.data.dataset import EVERY, Options
 from ckda_jax.data.images import BAD_IMAGES
 from ckda_jax.data.prepared import FORMAT, MANIFEST, Prepared
 from ckda_jax.data.progress import Progress
@@ -115,14 +117,14 @@ def images(order: Order) -> dict[str, Records]:
         )
     used: dict[str, list[Records]] = {}
     for trial in _trials(order):
-        dataset = catalog.load(
-            order.dataset, order.root, trial=trial, resample=order.resample
-        )
+        options = Options(trial=trial, resample=order.resample, protocols=(EVERY,))
+        dataset = catalog.load(order.dataset, order.root, options)
         for chain in (dataset.resize_train, decode.FEATURE_CHAIN):
             used.setdefault(chain, []).append(dataset.train)
+        pools = [] if dataset.drawn_from is None else [dataset.drawn_from]
         for protocol in dataset.protocols.values():
-            pools = [protocol.query, protocol.gallery]
-            used.setdefault(dataset.resize_test, []).extend(pools)
+            pools += [protocol.query, protocol.gallery]
+        used.setdefault(dataset.resize_test, []).extend(pools)
     tables = {chain: _unique(found) for chain, found in sorted(used.items())}
     for path in (path for table in tables.values() for path in table.paths.tolist()):
         if not path.startswith(f"{order.root}/"):
@@ -130,9 +132,7 @@ def images(order: Order) -> dict[str, Records]:
     return tables
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the subcommand."""
-    parser.set_defaults(run=_run)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=tuple(catalog.DATASETS), help="of the dataset")
     parser.add_argument("--root", required=True, help="its folder")
     parser.add_argument("--out", required=True, help="folder to make")
@@ -331,3 +331,11 @@ def _list_folders(root: Path, tables: Mapping[str, Records]) -> dict[str, list[s
     paths = (path for table in tables.values() for path in table.paths.tolist())
     folders = sorted({os.path.dirname(os.path.relpath(path, root)) for path in paths})
     return {folder: sorted(os.listdir(root / folder)) for folder in folders}
+
+
+COMMAND = Command(
+    "decode and resize a dataset once, for fast training; when interrupted, the same "
+    "command goes on",
+    _arguments,
+    _run,
+)

@@ -44,7 +44,7 @@ class PairedSampler:
         modality: `[n]`, modality of each training image.
         identities: P, identities in a batch.
         images: K, images per identity and modality in a batch.
-        modalities: m, length of the modality axis.
+        modalities: names of the m modalities, in the order of the axis.
         steps: batches of the whole stage.
         seed: of the run.
         stage: 0-based position of the stage.
@@ -66,7 +66,7 @@ class PairedSampler:
     _: dataclasses.KW_ONLY
     identities: int
     images: int
-    modalities: int = len(MODALITIES)
+    modalities: tuple[str, ...] = MODALITIES
     steps: int
     seed: int = 0
     stage: int = 0
@@ -77,7 +77,7 @@ class PairedSampler:
 
     def __post_init__(self) -> None:
         known, index = np.unique(self.labels, return_inverse=True)
-        counts = np.zeros((self.modalities, len(known)), np.int64)
+        counts = np.zeros((len(self.modalities), len(known)), np.int64)
         np.add.at(counts, (self.modality, index), 1)
         present = counts.any(axis=1)
         self._check(known, counts[present], np.flatnonzero(present))
@@ -97,11 +97,12 @@ class PairedSampler:
             raise IndexError(f"batch {index} of a stage of {self.steps} batches")
         rng = self._generator(_IMAGE_STREAM, index)
         identities = self._draw_identities(index)
-        rows = np.full((self.modalities, self.identities, self.images), ABSENT)
+        m = len(self.modalities)
+        rows = np.full((m, self.identities, self.images), ABSENT)
         for modality in np.flatnonzero(self.present).tolist():
             for slot, identity in enumerate(identities.tolist()):
                 rows[modality, slot] = self._draw_images(rng, modality, identity)
-        return rows.reshape(self.modalities, -1)
+        return rows.reshape(m, -1)
 
     def __iter__(self) -> Iterator[Int[np.ndarray, "m b"]]:
         return (self[index] for index in range(len(self)))
@@ -112,7 +113,7 @@ class PairedSampler:
         digest.update(np.asarray(self.modality, "<i8").tobytes())
         return (
             f"PairedSampler(images={len(self.labels)}, digest={digest.hexdigest()}, "
-            f"batch={self.modalities}x{self.identities}x{self.images}, "
+            f"batch={len(self.modalities)}x{self.identities}x{self.images}, "
             f"steps={self.steps}, seed={self.seed}, stage={self.stage})"
         )
 
@@ -126,7 +127,7 @@ class PairedSampler:
             )
         if not counts.all():
             missing, column = np.argwhere(counts == 0)[0]
-            name = _modality_name(int(present[missing]))
+            name = self.modalities[present[missing]]
             raise InputError(
                 f"identity {known[column]} (classifier row) has no {name} image though "
                 f"others do ({int((counts == 0).sum())} such gaps); "
@@ -151,8 +152,3 @@ class PairedSampler:
         rounds = -(-self.images // len(pool))
         order = np.concatenate([rng.permutation(pool) for _ in range(rounds)])
         return order[: self.images]
-
-
-def _modality_name(modality: int) -> str:
-    named = modality < len(MODALITIES)
-    return MODALITIES[modality] if named else f"modality {modality}"

@@ -102,6 +102,29 @@ class Checkpoints:
         """List the 0-based stages that are finished."""
         return sorted(self._stages.all_steps())
 
+    def choose(self, asked: int | None) -> int:
+        """Return a finished stage, counted from 0: the one asked for, or the last.
+
+        Args:
+            asked: the stage counted from 1, or None.
+
+        Raises:
+            InputError: that stage is not finished, or none is.
+        """
+        finished, run = self.stages(), self._folder.parent
+        if asked is not None and asked < 1:
+            raise InputError(f"--stage {asked}: stages are counted from 1")
+        if not finished:
+            raise InputError(
+                f"no stage of {run} is finished; let its run end a stage first"
+            )
+        if asked is not None and asked - 1 not in finished:
+            names = ", ".join(str(stage + 1) for stage in finished)
+            raise InputError(
+                f"stage {asked} of {run} is not finished; finished: {names}"
+            )
+        return finished[-1] if asked is None else asked - 1
+
     def save_stage(self, stage: int, variables: Tree, memory: Tree) -> None:
         """Save what a stage leaves behind; saving it again is an error."""
         tree = {"variables": variables, "memory": memory}

@@ -72,15 +72,32 @@ class Embedder:
         return np.asarray(self._embed(snapshot, images, modality))
 
     def table(
-        self, snapshot: Snapshot, records: Records, chain: str, modality: int
+        self,
+        snapshot: Snapshot,
+        records: Records,
+        chain: str,
+        modality: int,
+        *,
+        batch: int | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Float[np.ndarray, "n d"]:
-        """Embed the images of a table through the prompts of one modality."""
+        """Embed the images of a table through the prompts of one modality.
+
+        Args:
+            snapshot: the model.
+            records: the images.
+            chain: name of the resize chain.
+            modality: whose prompts.
+            batch: images in a batch, over all devices; None: as usual.
+            progress: is told after every batch how many images are done.
+        """
         if len(records) == 0:
             return np.zeros((0, self.learner.model.width), np.float32)
-        found = [
-            self.batch_of(snapshot, images, modality)
-            for images in self._shares(records, chain)
-        ]
+        found = []
+        for images in self._shares(records, chain, batch or self.batch):
+            found.append(self.batch_of(snapshot, images, modality))
+            if progress is not None:
+                progress(min(sum(map(len, found)), len(records)))
         return np.concatenate(found)[: len(records)]
 
     def outputs(self, snapshot: Snapshot, images: np.ndarray) -> Outputs:
@@ -93,12 +110,12 @@ class Embedder:
         return next(images)[0]
 
     def _shares(
-        self, records: Records, chain: str
+        self, records: Records, chain: str, batch: int
     ) -> Iterator[UInt8[np.ndarray, "b h w 3"]]:
         """Read this process's contiguous share of every batch."""
         index, count = self.cluster.shard
-        share = self.batch // count
-        padded = -(-len(records) // self.batch) * self.batch
+        share = batch // count
+        padded = -(-len(records) // batch) * batch
         rows = np.minimum(np.arange(padded), len(records) - 1)
         own = rows.reshape(-1, count, share)[:, index].reshape(-1)
         for images, _ in images_of(

@@ -1,6 +1,7 @@
 """Evaluation: a snapshot and a protocol in; scores, rankings and prompt maps out."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,61 +9,121 @@ import numpy as np
 from jaxtyping import Float
 
 from ckda_jax.data.catalog import DATASETS
-from ckda_jax.data.dataset import Dataset, Protocol
+from ckda_jax.data.dataset import PUBLISHED, Dataset, Names
+from ckda_jax.data.protocol import Protocol, Trial
 from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.files import write_json
-from ckda_jax.retrieval import metrics
+from ckda_jax.retrieval import chance, metrics
+from ckda_jax.retrieval.distances import Cosine, Distances
 from ckda_jax.retrieval.protocols import RULES
-from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_records
+from ckda_jax.retrieval.rerank import rerank
+from ckda_jax.structs import InputError, Records, concatenate_records
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """A protocol's queries and gallery with the distances between them.
+    """A protocol's queries and gallery with their embeddings.
 
     Attributes:
         protocol: the protocol.
-        distances: `[q, g]`, minus the cosine.
+        query: `[q, d]`, unit embeddings of the query's items.
+        gallery: `[g, d]`, of the gallery's.
+        rerank_bytes: memory to re-rank the galleries in; 0: they are not re-ranked.
     """
 
     protocol: Protocol
-    distances: Float[np.ndarray, "q g"]
+    query: Float[np.ndarray, "q d"]
+    gallery: Float[np.ndarray, "g d"]
+    rerank_bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the scores are recorded under."""
+        return f"{self.protocol.name}{'-reranked' if self.rerank_bytes else ''}"
 
     def scores(self) -> dict[str, Any]:
-        """Score the ranking, as a row of `results.json`."""
-        query, gallery = self.protocol.query, self.protocol.gallery
-        found = metrics.evaluate(
-            self.distances,
-            query.identity,
-            query.camera,
-            gallery.identity,
-            gallery.camera,
-            RULES[self.protocol.rule],
-        )
+        """Score the ranking, as a row of `results.json`.
+
+        The means over the trials, and, where there are several, their number and the
+        standard deviations (of a sample, n - 1). `queries` are those of the first.
+        """
+        trials = self.protocol.each_trial()
+        rows = [self._scores(trial) for trial in trials]
+        sizes = {name: rows[0].pop(name) for name in ("queries", "gallery")}
+        values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        means = {name: float(np.mean(found)) for name, found in values.items()}
+        if len(trials) == 1:
+            return {**sizes, **means}
+        spread = {name: float(np.std(v, ddof=1)) for name, v in values.items()}
+        return {**sizes, **means, "trials": len(trials), "spread": spread}
+
+    def _scores(self, trial: Trial) -> dict[str, Any]:
+        found = metrics.evaluate(self.distances(trial), *self._truth(trial))
         ranks = {f"rank{r}": found.rank(r) for r in (1, 5, 10, 20)}
-        sizes = {"queries": found.valid, "gallery": len(gallery)}
+        sizes = {"queries": found.valid, "gallery": len(trial.gallery)}
         return {**sizes, "mAP": found.mAP, "mINP": found.mINP, **ranks}
 
-    def lists(self, queries: int, length: int = 10) -> list[dict[str, Any]]:
-        """Write the first images of some evenly spaced queries' rankings as JSON."""
-        query, gallery = self.protocol.query, self.protocol.gallery
+    def warning(self, scores: dict[str, Any]) -> str | None:
+        """Say that scores are not clearly above chance, where they are not."""
+        level = chance.expected(*self._truth(self.protocol.each_trial()[0])).mAP
+        return chance.warning("mAP", scores["mAP"], level)
+
+    def _truth(self, trial: Trial) -> tuple[Any, ...]:
+        """Return what decides which answers are right, as `metrics.evaluate` takes it.
+
+        Identities and cameras of the queries, then of the gallery, and the rule.
+        """
+        query, gallery = self._items(trial)
+        columns = query.identity, query.camera, gallery.identity, gallery.camera
+        return *columns, RULES[self.protocol.rule]
+
+    def _items(self, trial: Trial) -> tuple[Records, Records]:
+        protocol = self.protocol
+        query = protocol.items(protocol.query).take(trial.query)
+        return query, protocol.items(protocol.gallery).take(trial.gallery)
+
+    def distances(self, trial: Trial) -> Distances:
+        """Compare the queries of a trial with its gallery, a block at a time."""
+        sides = self.query[trial.query], self.gallery[trial.gallery]
+        if self.rerank_bytes:
+            return rerank(*sides, budget=self.rerank_bytes)
+        return Cosine(*sides)
+
+    def lists(
+        self, queries: int, names: Names = PUBLISHED, length: int = 10
+    ) -> list[dict[str, Any]]:
+        """Write the starts of some evenly spaced queries' rankings, of the first trial.
+
+        Args:
+            queries: at most so many.
+            names: of identities, cameras and modalities.
+            length: gallery items of each.
+
+        Returns:
+            JSON values.
+        """
+        trial = self.protocol.each_trial()[0]
+        chosen = np.linspace(0, len(trial.query) - 1, min(queries, len(trial.query)))
+        chosen = np.unique(chosen.astype(int))
+        few = Trial(trial.query[chosen], trial.gallery)
+        query, gallery = self._items(few)
         removed = RULES[self.protocol.rule].removal(
             query.identity, query.camera, gallery.identity, gallery.camera
         )
-        chosen = np.linspace(0, len(query) - 1, min(queries, len(query))).astype(int)
         lists = []
-        for row in dict.fromkeys(chosen.tolist()):
-            places = metrics.ranked(self.distances[row], removed[row], length)
+        for row, distances in enumerate(self.distances(few)[:]):
+            places = metrics.ranked(distances, removed[row], length)
             shown = [
                 {
-                    **_describe(gallery, place),
-                    "distance": float(self.distances[row, place]),
+                    **_describe(gallery, place, names),
+                    "distance": float(distances[place]),
                     "correct": bool(gallery.identity[place] == query.identity[row]),
                 }
                 for place in places.tolist()
             ]
-            lists.append({"query": _describe(query, row), "gallery": shown})
+            entry = _describe(query, row, names)
+            lists.append({"query": entry, "gallery": shown})
         return lists
 
 
@@ -80,35 +141,59 @@ class Evaluator:
 
     Attributes:
         embedder: runs the model.
-        modality: `own`, or `swapped` to feed each image through the other modality's
-            prompts, or `DATASET:swapped`, as the released code does for LLCM.
+        modality: `own`, or `swapped` to feed each image through the prompts of the
+            other one of two modalities, or `DATASET:swapped`, as the released code does
+            for LLCM.
+        rerank_bytes: memory to re-rank galleries in; 0: they are not re-ranked.
     """
 
     embedder: Embedder
     modality: str = "own"
+    rerank_bytes: int = 0
 
     def rank(self, snapshot: Snapshot, dataset: Dataset, protocol: Protocol) -> Ranking:
-        """Embed a protocol's images and compare each query with each gallery image."""
-        query = self._features(snapshot, dataset, protocol.query)
-        gallery = self._features(snapshot, dataset, protocol.gallery)
-        return Ranking(protocol=protocol, distances=-(query @ gallery.T))
+        """Embed a protocol's images."""
+        (ranking,) = self.rankings(snapshot, dataset, [protocol])
+        return ranking
+
+    def rankings(
+        self, snapshot: Snapshot, dataset: Dataset, protocols: Iterable[Protocol]
+    ) -> Iterator[Ranking]:
+        """Embed the images of a dataset's protocols one by one, each image once."""
+        known: dict[str, np.ndarray] = {}
+        for protocol in protocols:
+            query, gallery = (
+                protocol.pool(
+                    records, self._features(snapshot, dataset, records, known)
+                )
+                for records in (protocol.query, protocol.gallery)
+            )
+            yield Ranking(
+                protocol=protocol,
+                query=query,
+                gallery=gallery,
+                rerank_bytes=self.rerank_bytes,
+            )
 
     def _features(
-        self, snapshot: Snapshot, dataset: Dataset, records: Records
+        self,
+        snapshot: Snapshot,
+        dataset: Dataset,
+        records: Records,
+        known: dict[str, np.ndarray],
     ) -> Float[np.ndarray, "n d"]:
-        """Embed images, each through its own modality unless that is swapped."""
+        """Embed images, each through its own modality unless that is swapped.
+
+        Those of paths in `known` are taken from there; the others are added to it.
+        """
         swapped = per_dataset(self.modality, dataset.name, "own") == "swapped"
-        rows, found = [], []
-        for modality in np.unique(records.modality).tolist():
-            own = np.flatnonzero(records.modality == modality)
-            through = len(MODALITIES) - 1 - modality if swapped else modality
-            rows.append(own)
-            found.append(
-                self.embedder.table(
-                    snapshot, records.take(own), dataset.resize_test, through
-                )
-            )
-        return np.concatenate(found)[np.argsort(np.concatenate(rows))]
+        unknown = np.array([path not in known for path in records.paths.tolist()], bool)
+        for modality in np.unique(records.modality[unknown]).tolist():
+            own = records.take(unknown & (records.modality == modality))
+            through = 1 - modality if swapped else modality
+            found = self.embedder.table(snapshot, own, dataset.resize_test, through)
+            known.update(zip(own.paths.tolist(), found, strict=True))
+        return np.stack([known[path] for path in records.paths.tolist()])
 
     def write_examples(
         self, snapshot: Snapshot, dataset: Dataset, ranking: Ranking, few: Few
@@ -123,7 +208,7 @@ class Evaluator:
         )
         if not self.embedder.cluster.is_main:
             return
-        name, lists = ranking.protocol.name, ranking.lists(few.count)
+        name, lists = ranking.protocol.name, ranking.lists(few.count, dataset.names)
         write_json(
             few.folder / f"{dataset.name}.json", {"protocol": name, "queries": lists}
         )
@@ -134,24 +219,29 @@ class Evaluator:
     ) -> dict[str, np.ndarray]:
         """Compute how strongly each prompt changes each pixel of some images.
 
+        They are images of the protocol, and training images of a modality that it has
+        not; a modality that neither have is left out.
+
         Returns:
-            `images [m, n, h, w, 3]` uint8, and the mean absolute prompt over the colour
-            channels, `common [m, n, h, w]` and `specific [m, n, h, w]`, each image
-            through its own modality.
+            `modality [p]`, those shown; `images [p, n, h, w, 3]` uint8; and the mean
+            absolute prompt over the colour channels, `common [p, n, h, w]` and
+            `specific [p, n, h, w]`, each image through its own modality.
         """
-        records = concatenate_records([protocol.query, protocol.gallery])
-        images = np.stack(
-            [
-                self._few(records, m, dataset.resize_test, count)
-                for m in range(len(MODALITIES))
-            ]
-        )
+        tables = concatenate_records([protocol.query, protocol.gallery]), dataset.train
+        there = [np.isin(self.embedder.learner.modality, t.modality) for t in tables]
+        shown = np.flatnonzero(there[0] | there[1])
+        height, width = self.embedder.size
+        images = np.zeros((len(there[0]), count, height, width, 3), np.uint8)
+        for m in shown.tolist():
+            records = tables[0] if there[0][m] else tables[1]
+            images[m] = self._few(records, m, dataset.resize_test, count)
         out = self.embedder.outputs(snapshot, images)
-        return {
-            "images": images,
-            "common": np.abs(np.asarray(out.common_prompt, np.float32)).mean(-1),
-            "specific": np.abs(np.asarray(out.specific_prompt, np.float32)).mean(-1),
+        prompts = {"common": out.common_prompt, "specific": out.specific_prompt}
+        sizes = {
+            name: np.abs(np.asarray(prompt, np.float32)).mean(-1)[shown]
+            for name, prompt in prompts.items()
         }
+        return {"modality": shown, "images": images[shown], **sizes}
 
     def _few(
         self, records: Records, modality: int, chain: str, count: int
@@ -173,14 +263,23 @@ def per_dataset(value: str, name: str, default: str) -> str:
     return pairs.get(name, default)
 
 
-def check_per_dataset(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value of such an option: no such choice, or no such dataset."""
+def check_per_dataset(
+    key: str, value: str, choices: tuple[str, ...], own: Iterable[str] = ()
+) -> None:
+    """Refuse a value of such an option: no such choice, or no such dataset.
+
+    Args:
+        key: of the option.
+        value: of it.
+        choices: what it may be for a dataset.
+        own: names of own datasets, beside the published ones.
+    """
+    known = (*DATASETS, *own)
     for item in value.split(","):
         name, colon, choice = item.rpartition(":")
-        if colon and name not in DATASETS:
+        if colon and name not in known:
             raise InputError(
-                f"{key}={value!r}: {name!r} is no dataset; there are "
-                f"{', '.join(DATASETS)}"
+                f"{key}={value!r}: {name!r} is no dataset; there are {', '.join(known)}"
             )
         if choice not in choices or (":" in value) != bool(colon):
             raise InputError(
@@ -189,10 +288,10 @@ def check_per_dataset(key: str, value: str, choices: tuple[str, ...]) -> None:
             )
 
 
-def _describe(records: Records, row: int) -> dict[str, Any]:
+def _describe(records: Records, row: int, names: Names) -> dict[str, Any]:
     return {
         "path": str(records.paths[row]),
-        "identity": int(records.identity[row]),
-        "camera": int(records.camera[row]),
-        "modality": MODALITIES[records.modality[row]],
+        "identity": names.identity(int(records.identity[row])),
+        "camera": names.camera(int(records.camera[row])),
+        "modality": names.modality(int(records.modality[row])),
     }

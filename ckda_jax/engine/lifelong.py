@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ckda_jax import keys
-from ckda_jax.data.dataset import Dataset, Protocol
+from ckda_jax.data.dataset import Dataset
 from ckda_jax.data.decode import FEATURE_CHAIN
 from ckda_jax.data.pipeline import TrainingStream
 from ckda_jax.engine.checkpoint import Checkpoints, Position
@@ -128,7 +128,7 @@ def train(
     cluster = this.evaluator.embedder.cluster
     place = stage.index - this.stages[0].index
     with this.stream(stage) as stream:
-        state, done = resume(desk, stage, state, stream)
+        state, done = resume(this, desk, stage, state, stream)
         desk.progress.begin(place, done)
         for batch in stream:
             done, rows = done + 1, cluster.put(batch, axis=1)
@@ -145,7 +145,7 @@ def train(
 
 
 def resume(
-    desk: Desk, stage: Stage, state: TrainState, stream: TrainingStream
+    this: Run, desk: Desk, stage: Stage, state: TrainState, stream: TrainingStream
 ) -> tuple[TrainState, int]:
     """Go to the newest checkpoint inside this stage, if there is one."""
     position = desk.checkpoints.latest_position()
@@ -153,7 +153,7 @@ def resume(
         desk.writer.cut_back(stage.index, 0)
         return state, 0
     state, stream_state = desk.checkpoints.restore_step(position, state)
-    stream.set_state(stream_state)
+    stream.set_state(stream_state, of_other_data=this.data_may_change)
     desk.writer.cut_back(position.stage, position.step)
     desk.progress.note(f"resumed {stage.name} at step {position.step} of {stage.steps}")
     return state, position.step
@@ -252,38 +252,61 @@ def evaluate(
     """Evaluate on every dataset due, leaving out what is in the results already."""
     at = int(snapshot.stage)
     last = at == this.stages[-1].index and epoch is None
-    for dataset, protocol, seen in due(this, at):
-        where = {"dataset": dataset.name, "protocol": protocol.name}
-        where = {"stage": at, "epoch": epoch, **where}
-        if desk.results.has(**where):
-            continue
-        ranking = this.evaluator.rank(snapshot, dataset, protocol)
-        row = {**where, "seen": seen, **ranking.scores()}
-        desk.progress.note(evaluation_line(row))
-        if last and this.examples:
-            few = Few(this.examples, this.workdir / EXAMPLES)
-            this.evaluator.write_examples(snapshot, dataset, ranking, few)
-        desk.results.add(row)
+    for dataset, seen in due(this, at):
+        where = {"stage": at, "epoch": epoch, "dataset": dataset.name}
+        open_ones = [
+            protocol
+            for protocol in dataset.protocols.values()
+            if not desk.results.has(**where, protocol=protocol.name)
+        ]
+        first = next(iter(dataset.protocols))
+        for ranking in this.evaluator.rankings(snapshot, dataset, open_ones):
+            name = ranking.name
+            row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
+            desk.progress.note(evaluation_line(row))
+            doubt = ranking.warning(row) if seen else None
+            if doubt:
+                desk.progress.note(f"warning: {dataset.name} {name}: {doubt}")
+            if last and this.examples and name == first:
+                few = Few(this.examples, this.workdir / EXAMPLES)
+                this.evaluator.write_examples(snapshot, dataset, ranking, few)
+            desk.results.add(row)
 
 
-def due(this: Run, at: int) -> Iterator[tuple[Dataset, Protocol, bool]]:
-    """Walk the protocols due after stage `at`, and whether they were learned."""
+def due(this: Run, at: int) -> Iterator[tuple[Dataset, bool]]:
+    """Walk the datasets to evaluate after stage `at`, and whether they were learned."""
     learned = {name for s in this.stages if s.index <= at for name in s.names}
     later = {name for s in this.stages if s.index > at for name in s.names}
     for dataset in this.datasets:
         if dataset.name in later and not this.evaluate_unseen and at != START:
             continue
-        for protocol in dataset.protocols.values():
-            yield dataset, protocol, dataset.name in learned | this.learned_before
+        yield dataset, dataset.name in learned | this.learned_before
 
 
-def scores(this: Run, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
-    """Evaluate a finished stage on every dataset, writing nothing."""
+def scores(
+    this: Run, snapshot: Snapshot, warn: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """Evaluate a finished stage on every dataset, writing nothing.
+
+    Args:
+        this: the run.
+        snapshot: of the stage.
+        warn: told of scores of learned datasets that are not clearly above chance.
+
+    Yields:
+        Rows as in `results.json`.
+    """
     at = int(snapshot.stage)
-    for dataset, protocol, seen in due(this, at):
+    for dataset, seen in due(this, at):
         where = {"stage": at, "epoch": None, "dataset": dataset.name}
-        found = this.evaluator.rank(snapshot, dataset, protocol).scores()
-        yield {**where, "protocol": protocol.name, "seen": seen, **found}
+        protocols = dataset.protocols.values()
+        for ranking in this.evaluator.rankings(snapshot, dataset, protocols):
+            name = ranking.name
+            row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
+            doubt = ranking.warning(row) if seen else None
+            if doubt:
+                warn(f"warning: {dataset.name} {name}: {doubt}")
+            yield row
 
 
 def evaluation_line(row: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.results import read as read_results
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.files import RESULTS
-from ckda_jax.structs import InputError, Tree
+from ckda_jax.structs import MODALITIES, InputError, Tree
 
 CHECKPOINTS = "checkpoints"
 CLASSIFIER = r"params/classifier/.*"
@@ -30,12 +30,14 @@ class Lineage:
         first_index: 0-based position of its first stage.
         learned: names of the datasets learned before.
         identities: for how many identities the memory has room already.
+        modalities: names of the modalities that its model knows.
     """
 
     init_from: str = ""
     first_index: int = 0
     learned: tuple[str, ...] = ()
     identities: int = 0
+    modalities: tuple[str, ...] = ()
 
 
 OWN = Lineage()
@@ -52,6 +54,7 @@ class Origin:
         variables: its variables, as it saved them.
         memory: its method's memory.
         results: content of its `results.json`.
+        modalities: names of its modalities.
     """
 
     workdir: Path
@@ -59,6 +62,7 @@ class Origin:
     variables: Tree
     memory: Tree
     results: dict[str, Any]
+    modalities: tuple[str, ...] = MODALITIES
 
     @property
     def lineage(self) -> Lineage:
@@ -70,6 +74,7 @@ class Origin:
             first_index=self.stage + 1,
             learned=tuple(n for names in self.results["stages"] for n in names),
             identities=max(rooms, default=0),
+            modalities=self.modalities,
         )
 
     def snapshot(self, variables: Tree, memory: Tree) -> Snapshot:

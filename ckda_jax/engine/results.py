@@ -1,5 +1,6 @@
 """The results of a run: what was evaluated so far, in a file at any moment."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from ckda_jax.files import RESULTS_FORMAT as FORMAT
 from ckda_jax.files import START as START
-from ckda_jax.files import write_json
+from ckda_jax.files import locked, write_json
 from ckda_jax.retrieval import lifelong
 from ckda_jax.structs import InputError
 
@@ -51,8 +52,12 @@ class Results:
         self.write()
 
     def write(self) -> None:
-        """Write the file."""
-        if self.writes:
+        """Write the file, with what `record` has put into it meanwhile."""
+        if not self.writes:
+            return
+        with _locked(self.path):
+            if self.path.exists():
+                self.content["protocols"] = read(self.path)["protocols"]
             write_json(self.path, self.content)
 
 
@@ -77,6 +82,29 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def record(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Put evaluations on further protocols into a results file, whoever writes it.
+
+    They replace earlier ones of the same stage, dataset and protocol.
+
+    Raises:
+        InputError: there is no such file, or it is damaged.
+    """
+    with _locked(path):
+        content = read(path)
+        kept = {_where(row): row for row in (*content["protocols"], *rows)}
+        content["protocols"] = list(kept.values())
+        write_json(path, content)
+
+
+def _where(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("stage", "dataset", "protocol"))
+
+
+def _locked(path: Path) -> contextlib.AbstractContextManager[bool]:
+    return locked(path.with_name(f".{path.name}.lock"))
+
+
 def empty(
     *, method: str, preset: str, seed: int, stages: list[list[str]], datasets: list[str]
 ) -> dict[str, Any]:
@@ -97,6 +125,7 @@ def empty(
         "stages": stages,
         "datasets": datasets,
         "evaluations": [],
+        "protocols": [],
         "summary": {},
     }
 

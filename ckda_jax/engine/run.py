@@ -62,6 +62,7 @@ class Run:
         evaluate_start: also evaluate the weights the run starts from.
         evaluate_unseen: also evaluate datasets before they are learned.
         examples: how many examples to leave for the report.
+        data_may_change: go on inside a stage though its images are others now.
     """
 
     workdir: Path
@@ -81,3 +82,4 @@ class Run:
     evaluate_start: bool
     evaluate_unseen: bool
     examples: int
+    data_may_change: bool = False

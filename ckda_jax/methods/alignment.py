@@ -29,8 +29,9 @@ def alignment(
     `L = weight ((1 - mu) L_intra + mu L_inter)` with mu the inter weight; each term is
     the mean over modalities, and over other modalities, of KL(teacher || student) of
     what the engine makes of the features. The teacher's are its embeddings. Nothing in
-    the first stage. Memory: one prototype per identity and modality of the last stage,
-    the mean of its unit embeddings.
+    the first stage, and nothing against a modality that the last stage lacked. Memory:
+    one prototype per identity and modality of the last stage, the mean of its unit
+    embeddings.
 
     Args:
         engine: turns features and prototypes into distributions.
@@ -66,10 +67,13 @@ def alignment(
             return zero, {"intra": zero, "inter": zero}
         new = spaces(student, view.memory)
         old = spaces(view.teacher.neck, view.memory)
-        intra = per_image(distill.kl(new.intra, old.intra), view.batch.present)
-        # Not a mean: where there is one modality alone, there are no others.
-        inter = distill.kl(new.inter, old.inter).sum(axis=1) / max(len(student) - 1, 1)
-        inter = per_image(inter, view.batch.present)
+        known, others = _known(view.memory["mask"])
+        present = view.batch.present
+        intra = per_image(distill.kl(new.intra, old.intra), present & known)
+        inter = jnp.where(others[..., None], distill.kl(new.inter, old.inter), 0)
+        count = others.sum(axis=1)
+        inter = inter.sum(axis=1) / jnp.maximum(count, 1)[:, None]
+        inter = per_image(inter, present & (count > 0))
         total = (1 - inter_weight) * intra + inter_weight * inter
         return weight * total, {"intra": intra, "inter": inter}
 
@@ -86,6 +90,16 @@ def alignment(
         return {"prototypes": jnp.asarray(prototypes, dtype), "mask": jnp.asarray(mask)}
 
     return Method(init=init, loss=loss, consolidate=consolidate)
+
+
+def _known(
+    mask: Bool[Array, "m k"],
+) -> tuple[Bool[Array, " m"], Bool[Array, "m o"]]:
+    """Say which modalities have prototypes; for each, which of the others have."""
+    known = mask.any(axis=1)
+    m = len(known)
+    order = [[j for j in range(m) if j != i] for i in range(m)]
+    return known, known[jnp.array(order, int).reshape(m, m - 1)]
 
 
 def prototypes_of(

@@ -8,13 +8,13 @@ listed together and refused unless a regex allows them.
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from ckda_jax.models.entries import LAYOUTS, Slot, slots
+from ckda_jax.models.entries import LAYOUTS, MODALITY_NETS, Slot, slots
 from ckda_jax.models.positions import resize_positions, square_grid
 from ckda_jax.structs import InputError, Tree
 from ckda_jax.trees import map_named, named_leaves
@@ -27,6 +27,8 @@ BACKBONE = r"params/backbone/(?!mod_embed).*"
 """Leaves of ours that a pretrained backbone provides."""
 GRID = "grid"
 """Entry of our own backbone files: rows and columns of the positional tables."""
+PER_MODALITY = r"params/backbone/mod_embed|(params|batch_stats)/specific/.*"
+"""Leaves of ours with a leading modality axis."""
 POSITIONS = r"params/backbone/pos_(embed|gain)"
 """Leaves of ours with a row for CLS and one for each patch."""
 
@@ -35,6 +37,8 @@ def import_reference(
     state: State, template: Tree, *, allow_missing: str = "", allow_extra: str = ""
 ) -> tuple[Tree, dict[str, np.ndarray]]:
     """Turn a released state into variables.
+
+    It knows two modalities; each further one starts as a copy of infrared.
 
     Args:
         state: arrays by the released code's names.
@@ -52,7 +56,11 @@ def import_reference(
     """
     extras = {k: v for k, v in state.items() if re.fullmatch(REFERENCE_ONLY, k)}
     allowed = Allowed(allow_missing, f"{allow_extra}|{REFERENCE_ONLY}")
-    return _fill(template, slots(template), state, allowed), extras
+    known = _of_modalities(template, range(len(MODALITY_NETS)))
+    filled = _fill(known, slots(known), state, allowed)
+    last = len(MODALITY_NETS) - 1
+    wanted = named_leaves(template)["params/backbone/mod_embed"].shape[0]
+    return _of_modalities(filled, [min(m, last) for m in range(wanted)]), extras
 
 
 def export_reference(
@@ -142,6 +150,17 @@ def merge_extras(new: State, old: State, *, old_weight: float) -> dict[str, np.n
         mixed = (1 - share) * value.astype(kind) + share * other.astype(kind)
         merged[name] = np.asarray(mixed, value.dtype)
     return merged
+
+
+def _of_modalities(tree: Tree, places: Sequence[int]) -> Tree:
+    """Take places of the modality axis, as far as it goes, of leaves that have one."""
+
+    def take(name: str, leaf: Any) -> Any:
+        if not re.fullmatch(PER_MODALITY, name):
+            return leaf
+        return leaf[np.array([place for place in places if place < len(leaf)])]
+
+    return map_named(take, tree)
 
 
 @dataclasses.dataclass(frozen=True)

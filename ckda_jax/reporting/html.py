@@ -62,17 +62,20 @@ def page(run: RunDirectory, *, images: bool) -> str:
     body = [_header(run, history), tag("nav", *links)]
     for name, (title, content) in parts.items():
         body.append(tag("section", tag("h2", title), *content, id=name))
-    body.append(tag("footer", _made_with()))
+    return document(_title(run), *body)
+
+
+def document(title: str, *body: Html) -> str:
+    """Lay out a page that needs nothing but itself, and say what wrote it."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", _title(run)),
+        tag("title", title),
         tag("style", Html(PAGE_STYLE)),
     )
-    return "<!DOCTYPE html>\n" + tag(
-        "html", head, tag("body", tag("main", *body)), lang="en"
-    )
+    main = tag("main", *body, tag("footer", _made_with()))
+    return "<!DOCTYPE html>\n" + tag("html", head, tag("body", main), lang="en")
 
 
 def _header(run: RunDirectory, history: History) -> Html:

@@ -1,6 +1,6 @@
 """Ranked lists in a report: a query and the gallery images nearest to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ def _card(
     entry: Mapping[str, Any], *, images: bool, root: Path, rank: int | None = None
 ) -> Html:
     """Draw one image with what is known of it; without a rank it is the query."""
-    identity, camera = entry.get("identity", "?"), entry.get("camera", "?")
+    identity, camera = entry.get("identity", "?"), entry.get("camera")
+    camera = "?" if camera is None else camera  # some datasets do not know it
     modality = modality_name(entry.get("modality"))
     source = thumbnails.photo(root / str(entry.get("path", ""))) if images else None
     if source is None:
@@ -71,15 +72,15 @@ def _card(
     )
 
 
-def modality_name(modality: Any) -> str:
+def modality_name(modality: Any, names: Sequence[str] = MODALITIES) -> str:
     """Name a modality given by its id or already by name.
 
     >>> modality_name(1), modality_name("depth"), modality_name(None)
     ('infrared', 'depth', 'unknown modality')
     """
     if isinstance(modality, int):
-        known = 0 <= modality < len(MODALITIES)
-        return MODALITIES[modality] if known else f"modality {modality}"
+        known = 0 <= modality < len(names)
+        return names[modality] if known else f"modality {modality}"
     return "unknown modality" if modality is None else str(modality)
 
 

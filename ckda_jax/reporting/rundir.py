@@ -10,7 +10,7 @@ import numpy as np
 
 from ckda_jax.files import CONFIG, EXAMPLES, RESULTS
 from ckda_jax.reporting import scores, writer
-from ckda_jax.structs import InputError
+from ckda_jax.structs import MODALITIES, InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,11 +18,13 @@ class PromptMaps:
     """Images of one dataset with the size of the prompts that were added to them.
 
     Attributes:
-        images: `[m, n, h, w, 3]` uint8.
-        common: `[m, n, h, w]`, mean absolute modality-common prompt over the channels.
-        specific: `[m, n, h, w]`, the same of the modality-specific prompt.
+        modality: `[p]`, modality of each of the p rows.
+        images: `[p, n, h, w, 3]` uint8.
+        common: `[p, n, h, w]`, mean absolute modality-common prompt over the channels.
+        specific: `[p, n, h, w]`, the same of the modality-specific prompt.
     """
 
+    modality: np.ndarray
     images: np.ndarray
     common: np.ndarray
     specific: np.ndarray
@@ -62,6 +64,11 @@ class RunDirectory:
     results: dict[str, Any]
     rows: list[dict[str, Any]]
     examples: list[Examples]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the run's modalities."""
+        return tuple(self.config.get("modalities", MODALITIES))
 
 
 def read(workdir: str | Path) -> RunDirectory:
@@ -107,8 +114,9 @@ def _read_prompts(path: Path) -> PromptMaps | None:
         return None
     try:
         with np.load(path) as file:
+            found = {"modality": np.arange(len(file["images"])), **file}
             names = (field.name for field in dataclasses.fields(PromptMaps))
-            return PromptMaps(**{name: file[name] for name in names})
+            return PromptMaps(**{name: found[name] for name in names})
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path}: no readable prompt maps ({error}); remove it and evaluate again"

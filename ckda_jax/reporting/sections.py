@@ -30,7 +30,10 @@ def scores(run: RunDirectory) -> list[Html]:
         tag("p", "Thin lines with hollow points: before the dataset was trained on.",
             class_="muted"),
     ]  # fmt: skip
-    for table in tables.result_tables(run.results):
+    shown = tables.result_tables(run.results)
+    if run.results.get("protocols"):
+        shown.append(tables.protocol_table(run.results["protocols"]))
+    for table in shown:
         content += [tag("h3", table.title), _table(table)]
     return content
 
@@ -110,7 +113,10 @@ def prompts(run: RunDirectory, *, images: bool) -> list[Html]:
         "Mean absolute prompt over the colour channels, in units of the normalised "
         "input it is added to. The scale is one per dataset and kind."
     )
-    blocks = [promptmaps.prompt_maps(example, images=images) for example in examples]
+    blocks = [
+        promptmaps.prompt_maps(example, run.modalities, images=images)
+        for example in examples
+    ]
     return [tag("p", text, class_="muted"), tag("div", *blocks, class_="blocks")]
 
 

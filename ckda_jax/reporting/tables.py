@@ -1,6 +1,7 @@
 """Tables of results: one content, for the screen, for Markdown and for the report."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,10 +13,13 @@ from rich.table import Table as ScreenTable
 from rich.text import Text
 
 from ckda_jax.reporting import scores as scores_lib
-from ckda_jax.reporting.scores import METRICS, Results
+from ckda_jax.reporting.scores import METRICS, START, Results
 
 NONE = "–"
 WIDE = 240
+PUBLISHED = {m: METRICS[m] for m in ("rank1", "rank10", "rank20", "mAP", "mINP")}
+"""What papers on single datasets report, in their order."""
+
 UNSEEN = "in brackets: not trained on yet"
 
 
@@ -47,11 +51,15 @@ def print_results(results: Results, console: Console | None = None) -> None:
         results: the content of `results.json`.
         console: where to print; when absent, standard output.
     """
-    console = console or Console(highlight=False)
+    print_tables(result_tables(results), console or Console(highlight=False))
+
+
+def print_tables(tables: Sequence[Table], console: Console) -> None:
+    """Print tables; where there is no terminal, each row in one line."""
     if not console.is_terminal:
         # A log has no width: rows stay in one piece.
         console = Console(file=console.file, width=WIDE, quiet=console.quiet)
-    for table in result_tables(results):
+    for table in tables:
         console.print(_on_screen(table))
         console.print(Text(table.caption, style="dim"))
         console.print()
@@ -109,6 +117,60 @@ def memory_table(results: Results) -> Table:
         rows=rows,
         caption=transfers(results),
     )
+
+
+def protocol_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Lay out evaluations on published protocols, with the spread over their trials.
+
+    Args:
+        rows: as in `results.json`, under `protocols`.
+    """
+    header = ("", *PUBLISHED.values(), "queries / gallery", "trials")
+    return Table(
+        title="Published protocols, in percent",
+        header=header,
+        rows=tuple(_protocol_row(row) for row in rows),
+        caption="mean ± standard deviation over the trials of a protocol",
+    )
+
+
+def run_table(runs: Sequence[Sequence[Mapping[str, Any]]]) -> Table:
+    """Lay out the means over runs, one for each trial of RegDB say.
+
+    Args:
+        runs: the evaluations of each; an evaluation counts with those of the same
+            dataset and protocol.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in itertools.chain(*runs):
+        groups.setdefault(f"{row['dataset']} {row['protocol']}", []).append(row)
+    rows = [
+        (name, str(len(found)), *(_over(found, metric) for metric in PUBLISHED))
+        for name, found in groups.items()
+    ]
+    return Table(
+        title="Over runs, in percent",
+        header=("", "runs", *PUBLISHED.values()),
+        rows=tuple(tuple(map(Cell, row)) for row in rows),
+        caption="mean ± standard deviation",
+    )
+
+
+def _over(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
+    return _mean_and_deviation([row[metric] for row in rows])
+
+
+def _protocol_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
+    stage = "start" if row["stage"] == START else f"stage {row['stage'] + 1}"
+    spread = row.get("spread", {})
+    scores = [
+        _percent(row[metric])
+        + (f" ± {_percent(spread[metric])}" if metric in spread else "")
+        for metric in PUBLISHED
+    ]
+    sizes = f"{row['queries']} / {row['gallery']}"
+    named = f"{row['dataset']} {row['protocol']}, {stage}"
+    return tuple(map(Cell, [named, *scores, sizes, str(row.get("trials", 1))]))
 
 
 def transfers(results: Results) -> str:

@@ -1,16 +1,23 @@
 """The scores of a ranking: mAP, mINP and CMC, exactly."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ckda_jax.retrieval import device
+from ckda_jax.retrieval.blocks import slices
+from ckda_jax.retrieval.distances import Distances
+from ckda_jax.retrieval.plan import Plan
 from ckda_jax.retrieval.protocols import Rule
+from ckda_jax.retrieval.ranks import Ranks, ranker
+from ckda_jax.retrieval.truth import Truth
 from ckda_jax.structs import InputError
 
 RANKS = 20  # length of every CMC
-BLOCK = 2**20  # query-gallery pairs ranked at a time, which bounds memory
+DEFAULT = Plan()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,12 +42,13 @@ class Metrics:
 
 
 def evaluate(
-    distances: Float[np.ndarray, "q g"],
+    distances: Distances,
     query_ids: Int[np.ndarray, " q"],
     query_cameras: Int[np.ndarray, " q"],
     gallery_ids: Int[np.ndarray, " g"],
     gallery_cameras: Int[np.ndarray, " g"],
     rule: Rule,
+    plan: Plan = DEFAULT,
 ) -> Metrics:
     """Score the ranking of a gallery for each query.
 
@@ -50,19 +58,25 @@ def evaluate(
     distinct identities up to there. Where fewer than 20 images or identities remain,
     the CMC goes on with its last value. Equal distances rank in gallery order.
 
+    Queries are compared and ranked a block at a time, as many as the plan's budget
+    holds; with embeddings for distances no full matrix exists.
+
     Args:
-        distances: `[q, g]`, smaller is more alike.
+        distances: `[q, g]`, smaller is more alike: an array, or what makes blocks of
+            one, such as `Cosine`.
         query_ids: `[q]` identities.
         query_cameras: `[q]` cameras.
         gallery_ids: `[g]` identities.
         gallery_cameras: `[g]` cameras.
         rule: removal and CMC.
+        plan: memory and hardware; the result does not depend on it.
 
     Returns:
         The scores, accumulated in float64.
 
     Raises:
-        InputError: a distance is not a number, or no query has a right image.
+        InputError: a distance is not a number, the shapes do not fit, the budget does
+            not hold one query, or no query has a right image.
 
     >>> from ckda_jax.retrieval.protocols import RULES
     >>> one, cameras = np.array([1]), np.array([1, 1, 1])
@@ -72,24 +86,15 @@ def evaluate(
     >>> round(scores.mAP, 4), round(scores.mINP, 4), scores.rank(1)
     (0.8333, 0.6667, 1.0)
     """
-    if np.isnan(distances).any():
-        raise InputError(
-            f"{np.isnan(distances).sum()} of {distances.size} distances are not a"
-            " number; the embeddings are broken"
-        )
-    rows = max(1, BLOCK // max(1, distances.shape[1]))
-    blocks = []
-    for start in range(0, len(distances), rows):
-        part = slice(start, start + rows)
-        ids, cameras = query_ids[part], query_cameras[part]
-        removed = rule.removal(ids, cameras, gallery_ids, gallery_cameras)
-        blocks.append(_score(distances[part], ids, gallery_ids, removed, rule))
-    if not sum(len(block.first) for block in blocks):
+    _check_shape(distances.shape, len(query_ids), len(gallery_ids))
+    truth = Truth(query_ids, query_cameras, gallery_ids, gallery_cameras, rule)
+    scores = [_score(block) for block in _blocks(distances, truth, plan)]
+    if not sum(len(block.first) for block in scores):
         raise InputError(
             f"none of {len(query_ids)} queries has a right image among the"
             f" {len(gallery_ids)} of its gallery; nothing can be scored"
         )
-    precision, penalty, first = map(np.concatenate, zip(*blocks, strict=True))
+    precision, penalty, first = map(np.concatenate, zip(*scores, strict=True))
     found = first[:, None] <= np.arange(1, RANKS + 1)
     return Metrics(
         mAP=float(precision.mean()),
@@ -126,41 +131,33 @@ class _Scores(NamedTuple):
     first: np.ndarray
 
 
-def _score(
-    distances: np.ndarray,
-    query_ids: np.ndarray,
-    gallery_ids: np.ndarray,
-    removed: np.ndarray,
-    rule: Rule,
-) -> _Scores:
-    """Score a block of queries; those without a right image are left out."""
-    order = np.argsort(distances, axis=1, kind="stable")
-    kept = ~np.take_along_axis(removed, order, axis=1)
-    rank = np.cumsum(kept, axis=1)
-    hit = kept & (gallery_ids[order] == query_ids[:, None])
-    valid = hit.any(axis=1)
-    order, kept, rank, hit = (array[valid] for array in (order, kept, rank, hit))
-    hits = np.cumsum(hit, axis=1)
-    right = hit.sum(axis=1)
-    precision = np.where(hit, hits / np.maximum(rank, 1), 0.0).sum(axis=1) / right
-    last = np.where(hit, rank, 0).max(axis=1, initial=0)
-    until_first = kept & (hits - hit == 0)
-    if rule.cmc == "identity":
-        first = _count_identities(gallery_ids[order], until_first)
+def _check_shape(shape: tuple[int, ...], queries: int, gallery: int) -> None:
+    """Refuse distances of other queries or of another gallery."""
+    if shape != (queries, gallery):
+        raise InputError(
+            f"distances of shape {shape} do not belong to {queries} queries and a"
+            f" gallery of {gallery}; pass the identities of the images compared"
+        )
+
+
+def _blocks(distances: Distances, truth: Truth, plan: Plan) -> Iterator[Ranks]:
+    """Rank the queries, a block at a time."""
+    queries, gallery = distances.shape
+    on_device = plan.on_device(distances)
+    step, workers = plan.divide(gallery, truth.most, on_device=on_device)
+    if on_device:
+        rank_block = device.ranker(distances, truth)
     else:
-        first = until_first.sum(axis=1)
-    return _Scores(precision, right / last, first)
+        rank_block = ranker(distances, truth, workers)
+    for rows in slices(queries, step):
+        yield rank_block(rows)
 
 
-def _count_identities(ranking: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Count the distinct identities at the marked places of each ranking `[q, g]`."""
-    columns = np.argsort(ranking, axis=1, kind="stable")
-    sorted_ids = np.take_along_axis(ranking, columns, axis=1)
-    sorted_counted = np.take_along_axis(counted, columns, axis=1)
-    fresh = np.ones(sorted_ids.shape, dtype=bool)
-    fresh[:, 1:] = sorted_ids[:, 1:] != sorted_ids[:, :-1]
-    group = np.cumsum(fresh, axis=1) - 1
-    seen = np.zeros(ranking.shape, dtype=bool)
-    query, place = np.nonzero(sorted_counted)
-    seen[query, group[query, place]] = True
-    return seen.sum(axis=1)
+def _score(ranks: Ranks) -> _Scores:
+    """Score a block of queries; those without a right image are left out."""
+    hits = np.sort(ranks.hits[ranks.first > 0], axis=1)
+    right = np.count_nonzero(hits, axis=1)
+    place = np.arange(hits.shape[1]) - (hits.shape[1] - right)[:, None] + 1
+    precision = np.where(hits > 0, place / np.maximum(hits, 1), 0.0).sum(axis=1)
+    last = hits.max(axis=1, initial=1)
+    return _Scores(precision / right, right / last, ranks.first[ranks.first > 0])

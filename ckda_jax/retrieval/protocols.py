@@ -64,16 +64,21 @@ def remove_own_camera(
 ) -> Bool[np.ndarray, "q g"]:
     """Remove images of the query's identity under the query's camera.
 
+    An unknown camera, -1, is nobody's own: nothing is removed for it.
+
     >>> one = np.array([1])
     >>> remove_own_camera(one, one, np.array([1, 1, 2]), np.array([1, 2, 1]))
     array([[ True, False, False]])
     """
     same_identity = query_ids[:, None] == gallery_ids[None, :]
-    return same_identity & (query_cameras[:, None] == gallery_cameras[None, :])
+    same_camera = query_cameras[:, None] == gallery_cameras[None, :]
+    return same_identity & same_camera & (query_cameras[:, None] >= 0)
 
 
 RULES: dict[str, Rule] = {
     "standard": Rule(removal=remove_nothing, cmc="standard"),
     "sysu": Rule(removal=remove_shared_place, cmc="identity"),
     "llcm": Rule(removal=remove_own_camera, cmc="identity"),
+    "vcm": Rule(removal=remove_own_camera, cmc="standard"),
+    "own-camera": Rule(removal=remove_own_camera, cmc="standard"),
 }

@@ -129,6 +129,17 @@ def test_every_choice_is_refused_when_misspelt(config, key):
         check_limits(config)
 
 
+def test_options_may_name_own_datasets(config):
+    config.eval.modality = "gate:swapped"
+    assert "'gate' is no dataset; there are regdb, " in refusal(config)
+    config.data.own = ("gate=data/gate",)
+    assert refusal(config) == ""
+    config.data.own = ("gate=data/gate", "yard")
+    assert "config.data.own='yard': must be NAME=FOLDER or NAME=TABLE" in refusal(
+        config
+    )
+
+
 def test_the_conv_stem_takes_images_smaller_than_a_patch(config):
     config.model.patch_size = 200
     assert "is smaller than config.model.patch_size 200" in refusal(config)

@@ -1,18 +1,19 @@
+import dataclasses
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ckda_jax.data.dataset import (
+    PUBLISHED,
     Dataset,
-    Protocol,
-    Row,
-    as_records,
+    Names,
     keep_identities,
     require_answers,
     require_pairs,
     require_strangers,
 )
+from ckda_jax.data.protocol import Protocol
+from ckda_jax.data.row import Row, as_records
 from ckda_jax.structs import INFRARED, VISIBLE, InputError, concatenate_records
 
 ROOT = Path("/root")
@@ -37,24 +38,6 @@ def dataset(query, gallery):
     )
 
 
-def test_as_records_makes_parallel_columns():
-    got = as_records(ROOT, [Row("a/b.jpg", 7, INFRARED, 3, 9), Row("c", 0, VISIBLE, 1)])
-    assert got.paths.tolist() == ["/root/a/b.jpg", "/root/c"]
-    assert got.identity.tolist() == [7, 0]
-    assert got.modality.tolist() == [INFRARED, VISIBLE]
-    assert got.camera.tolist() == [3, 1]
-    assert got.tracklet.tolist() == [9, -1]
-
-
-@pytest.mark.parametrize("count", [0, 3])
-def test_as_records_has_the_same_types_whatever_the_length(count):
-    got = table(range(count))
-    assert len(got) == count
-    assert got.paths.dtype.kind == "U"
-    columns = [got.identity, got.modality, got.camera, got.tracklet]
-    assert [c.dtype for c in columns] == [np.int64, np.int8, np.int32, np.int32]
-
-
 def test_require_pairs_names_identities_with_one_modality():
     visible, infrared = table([1, 1, 2, 3]), table([1, 2, 3], INFRARED)
     require_pairs("Toy", concatenate_records([visible, infrared]))
@@ -65,6 +48,24 @@ def test_require_pairs_names_identities_with_one_modality():
         require_pairs("Toy", visible)
     with pytest.raises(InputError, match="Toy has no training images"):
         require_pairs("Toy", table([]))
+
+
+def test_require_pairs_asks_for_the_given_modalities_by_name():
+    names = Names(identities=("ann", "bob", "cem"), modalities=("day", "night", "heat"))
+    day, heat = table([0, 1, 2], 0), table([0, 2], 2)
+    train = concatenate_records([day, heat])
+    with pytest.raises(InputError, match="Toy: no heat training images .* bob; every"):
+        require_pairs("Toy", train, names, (0, 2))
+    require_pairs("Toy", day, names, (0,))
+
+
+def test_numbers_are_names_unless_there_are_names():
+    assert (PUBLISHED.identity(7), PUBLISHED.camera(3), PUBLISHED.camera(-1)) == (
+        *(7, 3),
+        None,
+    )
+    named = Names(identities=("ann",), cameras=("a", "b"), modalities=("x", "y", "z"))
+    assert (named.identity(0), named.camera(1), named.modality(2)) == ("ann", "b", "z")
 
 
 def test_keep_identities_goes_by_label_order():
@@ -97,3 +98,10 @@ def test_require_strangers_tells_people_of_the_training_images():
         require_strangers(dataset([3, 1], [3]))
     with pytest.raises(InputError, match="the gallery shows identity 1 of"):
         require_strangers(dataset([3], [1, 3]))
+
+
+def test_require_strangers_names_people_as_their_dataset_does():
+    names = Names(identities=("ann", "bob"))
+    known = dataclasses.replace(dataset([1, 0], [0]), names=names)
+    with pytest.raises(InputError, match="the query shows identity bob of the train"):
+        require_strangers(known)

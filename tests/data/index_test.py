@@ -1,6 +1,7 @@
+from pathlib import Path
+
 import pytest
 
-from ckda_jax.data.dataset import Row
 from ckda_jax.data.index import (
     Labelled,
     Line,
@@ -9,6 +10,7 @@ from ckda_jax.data.index import (
     require_lines,
     split_label,
 )
+from ckda_jax.data.row import Row
 from ckda_jax.structs import VISIBLE, InputError
 
 
@@ -90,3 +92,25 @@ def test_an_image_named_twice_is_refused(file):
     lists = [labelled(file, [(7, 0), (3, 1)]), labelled(file, [(7, 0)])]
     with pytest.raises(InputError, match="line 1: .* names an image that an earlier"):
         label_order("Toy", lists)
+
+
+def test_complaints_are_gathered_and_the_rest_is_read(tmp_path):
+    said = []
+    assert read_lines(tmp_path / "none.txt", said.append) == []
+    (tmp_path / "empty.txt").write_text("\n")
+    assert require_lines(tmp_path / "empty.txt", said.append) == []
+    assert "none.txt cannot be read" in str(said[0])
+    assert "empty.txt is empty" in str(said[1])
+
+
+def test_labels_agree_but_for_the_lines_complained_of():
+    lines = [Line(Path("f"), n, "text") for n in range(1, 5)]
+    rows = [Row(f"{n}.jpg", identity, 0, 1) for n, identity in enumerate((7, 7, 8, 9))]
+    images = [
+        Labelled(row, label, line)
+        for row, label, line in zip(rows, (0, 1, 0, 2), lines, strict=True)
+    ]
+    said = []
+    assert label_order("Toy", [images], said.append)[9] == 2
+    assert ["line 2" in str(said[0]), "line 3" in str(said[1])] == [True, True]
+    assert len(said) == 2

@@ -1,10 +1,14 @@
+import dataclasses
+
 import pytest
 
 from ckda_jax.data.layout import (
     Layout,
+    absent_images,
     draw,
     list_folders,
     list_images,
+    missing_entries,
     name_some,
     open_root,
     require_images,
@@ -84,6 +88,14 @@ def test_list_images_sorts_and_leaves_out_other_files(tmp_path):
     assert list_images(tmp_path / "absent") == []
 
 
+def test_hidden_files_and_folders_are_not_listed(tmp_path):
+    for name in ("._b.jpg", ".hidden/c.jpg", "a/d.jpg", "b.jpg"):
+        touch(tmp_path / name)
+    assert list_images(tmp_path) == ["b.jpg"]
+    assert list_folders(tmp_path) == ["a"]
+    assert list_folders(tmp_path / "absent") == list_folders(tmp_path / "b.jpg") == []
+
+
 def test_require_images_counts_each_absent_image_once(tmp_path):
     root = write(tmp_path)
     require_images(root, TOY, ["vis/1/a.jpg", "nir/1/a.jpg"])
@@ -104,3 +116,21 @@ def test_lists_folders_in_order(tmp_path):
     root = write(tmp_path / "Toy")
     assert list_folders(root) == ["idx", "nir", "vis"]
     assert list_folders(root / "idx") == list_folders(root / "none") == []
+
+
+def test_lists_absent_images_of_absent_folders_too(tmp_path):
+    write(tmp_path)
+    paths = ["vis/1/a.jpg", "vis/1/A.jpg", "vis/2/a.jpg", "nir/1/a.jpg"]
+    assert absent_images(tmp_path, paths) == ["vis/1/A.jpg", "vis/2/a.jpg"]
+    assert absent_images(tmp_path, [f"{tmp_path}/vis/1/a.jpg"]) == []
+
+
+def test_lists_suffice_without_images(tmp_path):
+    lists = ("idx/", "idx/train.txt")
+    for entry in ("idx/train.txt",):
+        touch(tmp_path / entry)
+    layout = dataclasses.replace(TOY, lists=lists)
+    assert open_root(tmp_path, layout.without_images()) == tmp_path
+    with pytest.raises(InputError, match="lacks vis/.*; point --root at the dataset"):
+        open_root(tmp_path, layout, "--root")
+    assert missing_entries(tmp_path, layout) == ["vis/", "nir/", "idx/test.txt"]

@@ -1,9 +1,14 @@
-"""Tiny folders in the on-disk layouts of the four datasets, with empty image files."""
+"""Tiny folders in the on-disk layouts of the four datasets, their images empty."""
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 MODALITY_FOLDERS = {"Visible": "v", "Thermal": "t"}
+MODALITIES = ("visible", "infrared", "thermal")
 
 
 def touch(path: Path) -> None:
@@ -97,3 +102,31 @@ def write_vcm(root: Path) -> Path:
         if split == "test":
             write_lines(root / "info" / "query_IDX.txt", [" ".join(queries)], end="")
     return root
+
+
+def write_own(root: Path, modalities: Iterable[str] = MODALITIES) -> Path:
+    """Write a folder of one's own: train ids 2, 10, test ids Ann, Zoë; two cameras."""
+    splits = {"train": ("2", "10"), "test": ("Ann", "Zoë")}
+    for split, modality in itertools.product(splits, modalities):
+        for identity, camera in itertools.product(splits[split], ("c1", "c2")):
+            touch(root / split / modality / identity / f"{camera}_0.jpg")
+    return root
+
+
+def paint(root: Path) -> Path:
+    """Give every image file a picture of its own, in the format of its suffix."""
+    paths = [p for p in sorted(root.rglob("*")) if p.suffix in (".jpg", ".bmp")]
+    for number, path in enumerate(paths):
+        rng = np.random.default_rng(number)
+        pixels = rng.integers(0, 256, (12, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    return root
+
+
+WRITERS = {
+    "regdb": write_regdb,
+    "sysu": write_sysu,
+    "llcm": write_llcm,
+    "vcm": write_vcm,
+}
+"""The writer of each dataset of the catalog."""

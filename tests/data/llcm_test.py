@@ -4,7 +4,8 @@ from collections import Counter
 import pytest
 
 from ckda_jax.data import llcm
-from ckda_jax.data.dataset import Options, Row
+from ckda_jax.data.dataset import Options
+from ckda_jax.data.row import Row
 from ckda_jax.structs import INFRARED, VISIBLE, InputError
 from tests.data import layouts
 from tests.data.indexes import real_indexes
@@ -17,7 +18,7 @@ def test_loads_training_images_and_the_infrared_to_visible_protocol(tmp_path):
     assert sorted(set(dataset.train.identity.tolist())) == [1, 4, 250]
     assert sorted(set(dataset.train.camera.tolist())) == [3, 6, 9]
 
-    protocol = dataset.protocols["infrared-to-visible"]
+    protocol = dataset.protocols["lifelong"]
     assert protocol.rule == "standard"
     assert protocol.query.identity.tolist() == [891, 891, 0, 0]
     assert set(protocol.query.modality) == {INFRARED}
@@ -30,10 +31,32 @@ def test_gallery_draws_depend_on_the_seed_alone(tmp_path):
 
     def gallery(seed):
         protocols = llcm.load(root, Options(seed=seed)).protocols
-        return protocols["infrared-to-visible"].gallery.paths.tolist()
+        return protocols["lifelong"].gallery.paths.tolist()
 
     assert gallery(0) == gallery(0)
     assert len({tuple(gallery(seed)) for seed in range(8)}) > 1
+
+
+def test_published_protocols_have_ten_galleries_and_the_released_one_is_swapped(
+    tmp_path,
+):
+    options = Options(protocols=("all",), seed=4)
+    protocols = llcm.load(layouts.write_llcm(tmp_path), options).protocols
+    forth = protocols["infrared-to-visible"]
+    assert forth.rule == "llcm"
+    assert {len(trial.gallery) for trial in forth.trials} == {4}
+    assert len({tuple(trial.gallery) for trial in forth.trials}) > 1
+    assert {tuple(trial.query) for trial in forth.trials} == {(0, 1, 2, 3)}
+    again = llcm.load(tmp_path, Options(seed=6)).protocols["lifelong"]
+    third = forth.gallery.take(forth.trials[2].gallery)
+    assert third.paths.tolist() == again.gallery.paths.tolist()
+    back = protocols["visible-to-infrared"]
+    released = protocols["visible-to-infrared-released"]
+    assert set(back.query.modality) == set(released.gallery.modality) == {VISIBLE}
+    for mine, theirs in zip(back.trials, released.trials, strict=True):
+        drawn = back.gallery.take(mine.gallery), released.query.take(theirs.query)
+        assert drawn[0].paths.tolist() == drawn[1].paths.tolist()
+        assert (len(theirs.query), len(theirs.gallery)) == (2, 8)
 
 
 def test_gallery_draws_are_those_of_a_plain_loop_over_sorted_files():
@@ -116,3 +139,19 @@ def test_real_test_lists_have_the_published_counts():
     cameras = Counter(row.camera for row in gallery)
     assert [cameras[c] for c in range(1, 10)] == [9, 2, 162, 171, 99, 3, 24, 9, 5]
     assert len(llcm.draw_gallery([image.row for image in infrared], 0)) == 619
+
+
+def test_a_survey_gathers_every_line_that_cannot_be_used(tmp_path):
+    root = layouts.write_llcm(tmp_path)
+    file = root / "idx/test_nir.txt"
+    whole = llcm.survey(root, Options())
+    lines = file.read_text().splitlines()
+    layouts.edit_line(file, 2, "no path 0")
+    layouts.edit_line(file, 4, lines[3].rpartition(" ")[0])
+    layouts.edit_line(file, 1, lines[2])
+    said = []
+    found = llcm.survey(root, Options(), said.append)
+    where = [str(error).partition(": ")[0].rpartition(" ")[2] for error in said]
+    assert where == ["2", "4", "3"]
+    lost = sum(map(len, whole.splits.values())) - sum(map(len, found.splits.values()))
+    assert lost == 2

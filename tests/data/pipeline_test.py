@@ -39,7 +39,7 @@ def records(tmp_path_factory) -> Records:
 
 
 def sampler_of(records: Records, **changes) -> PairedSampler:
-    settings = {"identities": 4, "images": 2, "steps": STEPS} | changes
+    settings: dict[str, Any] = {"identities": 4, "images": 2, "steps": STEPS} | changes
     return PairedSampler(records.identity + 10, records.modality, **settings)
 
 

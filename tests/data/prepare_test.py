@@ -14,7 +14,7 @@ import pytest
 
 from ckda_jax.data import catalog, decode, prepare, prepared, shards, synthetic
 from ckda_jax.data.__main__ import main
-from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.dataset import Dataset, Options
 from ckda_jax.data.pipeline import Loading, TrainingStream, images_of
 from ckda_jax.data.prepare import Order
 from ckda_jax.data.sampling import PairedSampler
@@ -52,7 +52,7 @@ def evaluated(dataset: Dataset) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", synthetic.NAMES)
 def test_prepared_data_are_the_folder_bit_for_bit(world, prepared_world, name):
     folder, ready = (
-        catalog.load(name, roots[name], resample="reference")
+        catalog.load(name, roots[name], Options(resample="reference"))
         for roots in (world, prepared_world)
     )
     for other in (stream_of(ready), stream_of(ready, threads=0, cache_bytes=10**6)):
@@ -68,7 +68,9 @@ def test_prepared_data_are_the_folder_bit_for_bit(world, prepared_world, name):
 def test_prepared_data_have_the_tables_of_the_folder(world, prepared_world, name, seed):
     tables = []
     for roots in (world, prepared_world):
-        dataset = catalog.load(name, roots[name], seed=seed)
+        dataset = catalog.load(
+            name, roots[name], Options(seed=seed, protocols=("all",))
+        )
         protocols = dataset.protocols.values()
         pools = [table for p in protocols for table in (p.query, p.gallery)]
         tables.append(
@@ -85,7 +87,9 @@ def relative(table: Records, root: Path) -> list[tuple]:
 
 
 def test_worker_processes_read_prepared_data(prepared_world):
-    dataset = catalog.load("regdb", prepared_world["regdb"], resample="reference")
+    dataset = catalog.load(
+        "regdb", prepared_world["regdb"], Options(resample="reference")
+    )
     with stream_of(dataset, workers=1) as stream:
         chex.assert_trees_all_equal(list(stream), list(stream_of(dataset)))
 

@@ -19,7 +19,7 @@ def test_loads_training_images_and_the_visible_to_infrared_protocol(tmp_path):
     assert set(dataset.train.camera[dataset.train.modality == INFRARED]) == {2}
     assert set(dataset.train.tracklet) == {-1}
 
-    protocol = dataset.protocols["visible-to-infrared"]
+    protocol = dataset.protocols["lifelong"]
     assert protocol.rule == "standard"
     assert set(protocol.query.modality) == {VISIBLE}
     assert set(protocol.gallery.modality) == {INFRARED}
@@ -140,3 +140,30 @@ def test_trials_are_those_whose_index_files_are_there(tmp_path):
     assert regdb.trials(tmp_path) == [2, 7]
     (tmp_path / "idx" / "test_thermal_7.txt").unlink()
     assert regdb.trials(tmp_path) == [2]
+
+
+def test_the_two_directions_swap_query_and_gallery(tmp_path):
+    options = Options(protocols=("all",))
+    protocols = regdb.load(layouts.write_regdb(tmp_path), options).protocols
+    forth, back = protocols["visible-to-infrared"], protocols["infrared-to-visible"]
+    assert set(back.query.modality) == {INFRARED}
+    assert back.query.paths.tolist() == forth.gallery.paths.tolist()
+    assert back.gallery.paths.tolist() == forth.query.paths.tolist()
+    lifelong = protocols["lifelong"]
+    assert lifelong.query.paths.tolist() == forth.query.paths.tolist()
+
+
+def test_a_survey_gathers_every_line_that_cannot_be_used(tmp_path):
+    root = layouts.write_regdb(tmp_path)
+    file = root / "idx/train_thermal_1.txt"
+    whole = regdb.survey(root, Options())
+    lines = file.read_text().splitlines()
+    layouts.edit_line(file, 2, "no path 0")
+    layouts.edit_line(file, 4, lines[3].rpartition(" ")[0])
+    layouts.edit_line(file, 1, lines[2])
+    said = []
+    found = regdb.survey(root, Options(), said.append)
+    where = [str(error).partition(": ")[0].rpartition(" ")[2] for error in said]
+    assert where == ["2", "4", "3"]
+    lost = sum(map(len, whole.splits.values())) - sum(map(len, found.splits.values()))
+    assert lost == 2

@@ -1,5 +1,6 @@
 import collections
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def stage(identities=10, visible=5, infrared=4):
 
 
 def sampler_of(labels, modality, **changes) -> PairedSampler:
-    settings = {"identities": 4, "images": 3, "steps": 50} | changes
+    settings: dict[str, Any] = {"identities": 4, "images": 3, "steps": 50} | changes
     return PairedSampler(labels, modality, **settings)
 
 
@@ -101,7 +102,7 @@ def test_an_absent_modality_has_no_rows():
 def test_a_third_modality_is_a_longer_axis():
     labels, modality = stage()
     labels, modality = np.tile(labels, 2), np.concatenate([modality, modality * 0 + 2])
-    sampler = sampler_of(labels, modality, modalities=3)
+    sampler = sampler_of(labels, modality, modalities=("a", "b", "c"))
     rows = sampler[0]
     assert rows.shape == (3, 12)
     np.testing.assert_array_equal(labels[rows[2]], labels[rows[0]])

@@ -1,4 +1,3 @@
-import random
 from collections import Counter
 
 import pytest
@@ -7,7 +6,6 @@ from ckda_jax.data import vcm
 from ckda_jax.data.dataset import Options
 from ckda_jax.structs import INFRARED, VISIBLE, InputError
 from tests.data import layouts
-from tests.data.indexes import real_indexes
 
 
 def test_loads_three_frames_of_long_tracklets_and_the_first_frame_protocol(tmp_path):
@@ -17,7 +15,7 @@ def test_loads_three_frames_of_long_tracklets_and_the_first_frame_protocol(tmp_p
     assert sorted(set(dataset.train.identity.tolist())) == [1, 3]
     assert len(set(dataset.train.paths.tolist())) == 24
 
-    protocol = dataset.protocols["infrared-to-visible"]
+    protocol = dataset.protocols["lifelong"]
     assert protocol.rule == "standard"
     assert protocol.query.identity.tolist() == [503, 503, 504, 504]
     assert protocol.query.camera.tolist() == [3, 4, 3, 4]
@@ -27,17 +25,21 @@ def test_loads_three_frames_of_long_tracklets_and_the_first_frame_protocol(tmp_p
     assert set(protocol.gallery.modality) == {VISIBLE}
 
 
-def test_frames_are_drawn_infrared_first_from_seed_zero(tmp_path):
-    tracks = vcm.read_tracks(layouts.write_vcm(tmp_path), "train")
-    random.seed(0)
-    expected = []
-    for modality in (INFRARED, VISIBLE):
-        for track in tracks:
-            if track.modality == modality and len(track.frames) >= 12:
-                drawn = random.sample(range(len(track.frames)), 3)
-                expected += [(track.number, track.frames.start + d) for d in drawn]
-    frames = vcm.draw_frames(tracks)
-    assert [(track.number, position) for track, position in frames] == expected
+def test_six_frames_of_a_tracklet_are_one_item_in_either_direction(tmp_path):
+    options = Options(protocols=("all",))
+    protocols = vcm.load(layouts.write_vcm(tmp_path), options).protocols
+    forth = protocols["infrared-to-visible"]
+    back = protocols["visible-to-infrared"]
+    assert forth.rule == back.rule == "vcm" and forth.pooled and back.pooled
+    assert len(forth.query) == 6 * len(forth.items(forth.query)) == 24
+    assert forth.items(forth.query).tracklet.tolist() == [5, 7, 13, 15]
+    assert back.query.paths.tolist() == forth.gallery.paths.tolist()
+    assert back.gallery.paths.tolist() == forth.query.paths.tolist()
+    single = protocols["infrared-to-visible-first-frame"]
+    assert not single.pooled
+    lifelong = protocols["lifelong"]
+    assert single.query.paths.tolist() == lifelong.query.paths.tolist()
+    assert single.query.paths[0] == forth.query.paths[0]
 
 
 def test_keeps_the_first_identities_ascending(tmp_path):
@@ -76,10 +78,10 @@ def test_refuses_an_unusable_line(tmp_path, file, text, cause):
 
 def test_blank_lines_do_not_number_tracklets(tmp_path):
     root = layouts.write_vcm(tmp_path)
-    whole = vcm.load(root, Options()).protocols["infrared-to-visible"].query
+    whole = vcm.load(root, Options()).protocols["lifelong"].query
     file = root / "info" / "track_test_info.txt"
     layouts.write_lines(file, ["", *file.read_text().splitlines()])
-    again = vcm.load(root, Options()).protocols["infrared-to-visible"].query
+    again = vcm.load(root, Options()).protocols["lifelong"].query
     assert again.paths.tolist() == whole.paths.tolist()
     assert again.tracklet.tolist() == whole.tracklet.tolist()
 
@@ -89,24 +91,3 @@ def test_lists_absent_images(tmp_path):
     (root / "Test" / "0504" / "rgb" / "D2" / "100.jpg").unlink()
     with pytest.raises(InputError, match=r"1 of 32 images .*: Test/0504/rgb/D2/100\.j"):
         vcm.load(root, Options())
-
-
-def test_real_tracks_have_the_published_counts():
-    root = real_indexes("HITSZ-VCM")
-    train, test = vcm.read_tracks(root, "train"), vcm.read_tracks(root, "test")
-    assert Counter(t.modality for t in train) == {VISIBLE: 6142, INFRARED: 4919}
-    assert Counter(t.modality for t in test) == {VISIBLE: 5643, INFRARED: 5159}
-    queries = vcm.read_queries(root, test)
-    assert queries == {t.number for t in test if t.modality == INFRARED}
-
-    long_query = vcm.long_tracks(test, INFRARED)
-    long_gallery = vcm.long_tracks(test, VISIBLE)
-    assert (len(long_query), len(long_gallery)) == (4584, 5099)
-    assert sum(len(t.frames) for t in long_query) == 105979
-    assert sum(len(t.frames) for t in long_gallery) == 118137
-    assert {t.identity for t in train}.isdisjoint(t.identity for t in test)
-    frames = Counter(track.modality for track, _ in vcm.draw_frames(train))
-    assert frames == {VISIBLE: 16380, INFRARED: 12873}
-    for modality in (VISIBLE, INFRARED):
-        assert len({t.identity for t in vcm.long_tracks(train, modality)}) == 500
-        assert len({t.identity for t in vcm.long_tracks(test, modality)}) == 427

@@ -50,6 +50,20 @@ def test_a_training_state_comes_back_bit_for_bit(tmp_path):
     assert stream == {"step": 20, "drawn_from": "x"}
 
 
+def test_a_stage_is_chosen_among_the_finished_ones(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
+    with pytest.raises(InputError, match=f"no stage of {tmp_path}/run is finished"):
+        checkpoints.choose(None)
+    for stage in (0, 1, 2):
+        checkpoints.save_stage(stage, VARIABLES, MEMORY)
+    assert [checkpoints.choose(asked) for asked in (None, 1, 3)] == [2, 0, 2]
+    with pytest.raises(InputError, match="--stage 0: stages are counted from 1"):
+        checkpoints.choose(0)
+    with pytest.raises(InputError, match="stage 4 of .*; finished: 1, 2, 3"):
+        checkpoints.choose(4)
+    checkpoints.close()
+
+
 def test_only_the_newest_states_are_kept_in_order_of_stage_and_step(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=2)
     assert checkpoints.latest_position() is None

@@ -45,6 +45,15 @@ def test_threads_have_no_influence(embedder, snapshot, records):
     )
 
 
+def test_the_size_of_the_batches_has_no_influence(embedder, snapshot, records):
+    few = records.take(np.arange(5))
+    np.testing.assert_allclose(
+        embedder.table(snapshot, few, "lanczos", 1, batch=2),
+        embedder.table(snapshot, few, "lanczos", 1),
+        atol=1e-5,
+    )
+
+
 def test_the_modality_decides_through_whose_prompts_images_go(
     embedder, snapshot, records
 ):
@@ -70,7 +79,7 @@ def test_processes_embed_contiguous_shares_of_each_batch(
     shares = []
     for index in range(2):
         monkeypatch.setattr(type(embedder.cluster), "shard", (index, 2))
-        shares.append(list(embedder._shares(records, "lanczos")))
+        shares.append(list(embedder._shares(records, "lanczos", 32)))
     assert [len(share) for share in shares] == [2, 2]
     batches = [np.concatenate(pair) for pair in zip(*shares, strict=True)]
     assert all(batch.shape[0] == 32 for batch in batches)

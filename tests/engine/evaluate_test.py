@@ -5,10 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ckda_jax.data.dataset import Protocol
+from ckda_jax.data.dataset import Names
+from ckda_jax.data.protocol import Protocol, Trial
+from ckda_jax.engine.embed import Embedder
 from ckda_jax.engine.evaluate import Few, Ranking, check_per_dataset, per_dataset
 from ckda_jax.retrieval import metrics
 from ckda_jax.retrieval.protocols import RULES
+from ckda_jax.retrieval.rerank import rerank
 from ckda_jax.structs import InputError, Records
 from tests import runs
 
@@ -37,14 +40,19 @@ def ranking():
     distances = np.array(
         [[0.3, 0.2, 0.1, 0.0], [0.1, 0.4, 0.3, 0.2], [0.9, 0.7, 0.6, 0.8]]
     )
-    return Ranking(protocol=protocol, distances=distances)
+    return Ranking(protocol=protocol, query=np.eye(3), gallery=-distances.T)
+
+
+def first_distances(ranking):
+    """Compare the queries and the gallery of the first trial."""
+    return ranking.distances(ranking.protocol.each_trial()[0])[:]
 
 
 def test_scores_are_those_of_the_metrics(ranking):
     scores = ranking.scores()
     query, gallery = ranking.protocol.query, ranking.protocol.gallery
     wanted = metrics.evaluate(
-        ranking.distances,
+        first_distances(ranking),
         query.identity,
         query.camera,
         gallery.identity,
@@ -57,6 +65,57 @@ def test_scores_are_those_of_the_metrics(ranking):
     assert scores["rank5"] == 1.0
 
 
+def test_trials_are_averaged_with_their_spread(ranking):
+    whole = np.arange(3)
+    trials = (Trial(whole, np.array([0, 1, 2])), Trial(whole, np.array([3, 1, 2])))
+    several = dataclasses.replace(ranking.protocol, trials=trials)
+    single = [
+        dataclasses.replace(
+            ranking, protocol=dataclasses.replace(several, trials=(trial,))
+        ).scores()
+        for trial in trials
+    ]
+    scores = dataclasses.replace(ranking, protocol=several).scores()
+    maps = [row["mAP"] for row in single]
+    # The second trial's only image of person 5 stands where the query's camera does.
+    assert maps[0] != maps[1]
+    assert [row["queries"] for row in single] == [3, 2]
+    assert scores["trials"] == 2 and scores["gallery"] == 3
+    assert scores["mAP"] == pytest.approx(np.mean(maps))
+    assert scores["spread"]["mAP"] == pytest.approx(np.std(maps, ddof=1))
+    assert "trials" not in single[0]
+
+
+def test_scores_at_chance_are_doubted(ranking):
+    scores = ranking.scores()
+    said = ranking.warning(scores)
+    assert said is not None and "not clearly above chance" in said
+    assert "wrong modality" in said
+    assert ranking.warning({"mAP": 5.0}) is None
+
+
+def test_a_gallery_may_be_reranked_in_memory_enough(ranking):
+    other = dataclasses.replace(ranking, rerank_bytes=2**30)
+    (trial,) = other.protocol.each_trial()
+    assert (ranking.name, other.name) == ("p", "p-reranked")
+    wanted = rerank(other.query, other.gallery)[:]
+    np.testing.assert_array_equal(other.distances(trial)[:], wanted)
+    assert np.abs(wanted - first_distances(ranking)).max() > 0.1
+    with pytest.raises(InputError, match="re-ranking 3 queries and a gallery of 4 may"):
+        dataclasses.replace(ranking, rerank_bytes=100).scores()
+
+
+def test_lists_show_the_first_trial(ranking):
+    trials = (
+        Trial(np.array([1]), np.array([2, 1])),
+        Trial(np.array([0]), np.arange(4)),
+    )
+    several = dataclasses.replace(ranking.protocol, trials=trials)
+    (only,) = dataclasses.replace(ranking, protocol=several).lists(4)
+    assert only["query"]["identity"] == 6
+    assert [entry["identity"] for entry in only["gallery"]] == [6]
+
+
 def test_lists_are_ranked_marked_and_without_what_the_protocol_removes(ranking):
     first, second = ranking.lists(2, length=2)
     assert first["query"] == {
@@ -66,10 +125,32 @@ def test_lists_are_ranked_marked_and_without_what_the_protocol_removes(ranking):
         "modality": "infrared",
     }
     # The two nearest, from camera 2, are removed for a query from camera 3.
-    shown = [(e["path"], e["distance"], e["correct"]) for e in first["gallery"]]
+    shown = [
+        (e["path"], round(e["distance"], 6), e["correct"]) for e in first["gallery"]
+    ]
     assert shown == [("/data/0/1.jpg", 0.2, False), ("/data/0/0.jpg", 0.3, True)]
     assert second["query"]["identity"] == 7
     assert second["gallery"][0]["correct"]
+
+
+def test_lists_name_who_was_seen_by_what(ranking):
+    names = Names(
+        identities=tuple("abcdefgh"),
+        cameras=("c0", "c1", "c2", "c3", "c4", "c5", "c6"),
+        modalities=("day", "night"),
+    )
+    protocol = ranking.protocol
+    unknown = dataclasses.replace(protocol.query, camera=np.array([-1, 3, 6], np.int32))
+    protocol = dataclasses.replace(protocol, query=unknown)
+    first, _, third = dataclasses.replace(ranking, protocol=protocol).lists(3, names)
+    assert first["query"] == {
+        "path": "/data/1/0.jpg",
+        "identity": "f",
+        "camera": None,
+        "modality": "night",
+    }
+    assert third["query"]["camera"] == "c6"
+    assert {entry["modality"] for entry in third["gallery"]} == {"day"}
 
 
 def test_lists_of_more_queries_than_there_are_repeat_none(ranking):
@@ -80,7 +161,7 @@ def test_lists_of_more_queries_than_there_are_repeat_none(ranking):
 def test_distances_are_minus_the_cosines_of_the_embeddings(assembled, snapshot):
     evaluator, dataset = assembled.evaluator, assembled.datasets[0]
     (protocol,) = dataset.protocols.values()
-    distances = evaluator.rank(snapshot, dataset, protocol).distances
+    distances = first_distances(evaluator.rank(snapshot, dataset, protocol))
     assert distances.shape == (len(protocol.query), len(protocol.gallery))
     chain = dataset.resize_test
     query = evaluator.embedder.table(
@@ -94,12 +175,33 @@ def test_distances_are_minus_the_cosines_of_the_embeddings(assembled, snapshot):
     assert np.abs(distances).max() <= 1 + 1e-5
 
 
+def test_protocols_of_a_dataset_share_the_embeddings_of_their_images(
+    assembled, snapshot, monkeypatch
+):
+    evaluator, dataset = assembled.evaluator, assembled.datasets[0]
+    (forth,) = dataset.protocols.values()
+    back = dataclasses.replace(forth, query=forth.gallery, gallery=forth.query)
+    wanted = [evaluator.rank(snapshot, dataset, one) for one in (forth, back)]
+    embedded, table = [], Embedder.table
+
+    def counted(self, snapshot, records, *more):
+        embedded.extend(records.paths.tolist())
+        return table(self, snapshot, records, *more)
+
+    monkeypatch.setattr(Embedder, "table", counted)
+    found = evaluator.rankings(snapshot, dataset, [forth, back])
+    for ranking, alone in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ranking.query, alone.query)
+        np.testing.assert_array_equal(ranking.gallery, alone.gallery)
+    assert len(embedded) == len(set(embedded)) == len(forth.query) + len(forth.gallery)
+
+
 def test_swapped_modalities_feed_images_through_the_others_prompts(assembled, snapshot):
     def distances(modality, place):
         evaluator = dataclasses.replace(assembled.evaluator, modality=modality)
         dataset = assembled.datasets[place]
         (protocol,) = dataset.protocols.values()
-        return evaluator.rank(snapshot, dataset, protocol).distances
+        return first_distances(evaluator.rank(snapshot, dataset, protocol))
 
     regdb, llcm = 0, 2
     assert assembled.datasets[llcm].name == "llcm"
@@ -119,6 +221,7 @@ def test_examples_are_what_the_report_reads(assembled, snapshot, tmp_path):
     assert runs.listing(tmp_path) == ["sysu.json", "sysu.npz"]
     with np.load(tmp_path / "sysu.npz") as file:
         maps = dict(file)
+    assert maps["modality"].tolist() == [0, 1]
     assert maps["images"].shape == (2, 2, 32, 16, 3)
     assert maps["images"].dtype == np.uint8
     out = assembled.evaluator.embedder.outputs(snapshot, maps["images"])
@@ -133,6 +236,31 @@ def test_per_dataset_reads_one_value_or_pairs():
     assert per_dataset("swapped", "any", "own") == "swapped"
     assert per_dataset("a:swapped,b:own", "a", "own") == "swapped"
     assert per_dataset("a:swapped,b:own", "c", "own") == "own"
+
+
+def test_maps_of_a_modality_the_protocol_has_not_are_of_training_images(
+    assembled, snapshot
+):
+    dataset = assembled.datasets[1]
+    (protocol,) = dataset.protocols.values()
+    alone = dataclasses.replace(protocol, query=protocol.gallery)
+    maps = assembled.evaluator.prompt_maps(snapshot, dataset, alone, 2)
+    assert maps["modality"].tolist() == [0, 1]
+    infrared = dataset.train.take(dataset.train.modality == 1)
+    ends = infrared.take(np.array([0, -1]))
+    read = assembled.evaluator.embedder.read(ends, dataset.resize_test)
+    np.testing.assert_array_equal(maps["images"][1], read)
+    visible = dataset.train.take(dataset.train.modality == 0)
+    bare = dataclasses.replace(dataset, train=visible)
+    maps = assembled.evaluator.prompt_maps(snapshot, bare, alone, 2)
+    assert maps["modality"].tolist() == [0]
+    assert [len(part) for part in maps.values()] == [1] * 4
+
+
+def test_check_per_dataset_knows_own_datasets():
+    check_per_dataset("key", "gate:swapped", ("own", "swapped"), ["gate"])
+    with pytest.raises(InputError, match="'gate' is no dataset; there are .*, yard"):
+        check_per_dataset("key", "gate:swapped", ("own", "swapped"), ["yard"])
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def every(log_every, **others):
 
 def names_due(run, at):
     """List the datasets due after a stage, and whether they are learned."""
-    return {dataset.name: seen for dataset, _, seen in due(run, at)}
+    return {dataset.name: seen for dataset, seen in due(run, at)}
 
 
 def test_what_is_due_grows_with_the_stages(assembled):
@@ -174,11 +174,11 @@ def test_resume_goes_to_the_newest_state_of_the_same_stage(assembled, snapshot, 
         stream.set_state({**stream.get_state(), "step": 1})
         desk.checkpoints.save_step(Position(1, 3), later, stream.get_state())
     with assembled.stream(second) as stream:
-        found, done = lifelong.resume(desk, second, state, stream)
+        found, done = lifelong.resume(assembled, desk, second, state, stream)
         assert (int(found.step), done) == (3, 3)
         np.testing.assert_array_equal(next(stream).example, wanted.example)
     with assembled.stream(first) as stream:
-        found, done = lifelong.resume(desk, first, state, stream)
+        found, done = lifelong.resume(assembled, desk, first, state, stream)
         assert (int(found.step), done) == (0, 0)
 
 
@@ -192,8 +192,12 @@ def test_what_is_in_the_results_is_not_evaluated_again(assembled, snapshot, desk
 
 
 def test_scores_are_those_of_the_run(assembled, snapshot):
-    rows = list(lifelong.scores(assembled, snapshot))
+    warnings = []
+    rows = list(lifelong.scores(assembled, snapshot, warnings.append))
     assert [row["dataset"] for row in rows] == ["regdb", "sysu", "llcm"]
+    # A model of four steps knows nothing; of what it has not learned nothing is said.
+    assert all(said.startswith("warning: ") for said in warnings)
+    assert not [said for said in warnings if said.startswith("warning: llcm")]
     found = runs.scores(rows[:2])
     wanted = runs.scores(runs.results(assembled.workdir)["evaluations"])
     assert found == {place: wanted[place] for place in found}

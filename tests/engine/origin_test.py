@@ -55,7 +55,11 @@ def new_run(identities=6, classes=5):
 
 def test_lineage_says_what_a_run_goes_on_from():
     assert left_behind().lineage == Lineage(
-        init_from=str(runs.ROOT), first_index=2, learned=("a", "b", "c"), identities=4
+        init_from=str(runs.ROOT),
+        first_index=2,
+        learned=("a", "b", "c"),
+        identities=4,
+        modalities=("visible", "infrared"),
     )
     assert left_behind(memory={"other": None}).lineage.identities == 0
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ckda_jax.data.dataset import Dataset, Row, as_records
+from ckda_jax.data.dataset import Dataset
+from ckda_jax.data.row import Row, as_records
 from ckda_jax.engine.stage import Pace, plan
 from ckda_jax.structs import InputError
 

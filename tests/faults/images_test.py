@@ -96,7 +96,8 @@ def batches(root: Path, notes: list[str] | None = None, **changes) -> list:
     keys = {"stages": "regdb", "train__identities": 6, "train__images": 8} | changes
     config = runs.configuration(roots, **keys)
     note = None if notes is None else notes.append
-    loaded = data.datasets(config, {"regdb": str(root)}, note=note)
+    loaded = data.datasets(config, {"regdb": str(root)})
+    data.check_images(config, loaded, note=note)
     (stage,) = data.stages(config, loaded)
     with data.stream(config, stage, note=note) as stream:
         return list(stream)

@@ -119,6 +119,44 @@ def test_one_modality_alone_has_no_inter_space():
     assert float(value) == pytest.approx(0.75 * float(metrics["intra"])) != 0
 
 
+@pytest.mark.parametrize("relation", ["direct", "pairwise"])
+@pytest.mark.parametrize("present", [(True, True, False), (True, True, True)])
+def test_a_modality_the_last_stage_lacked_has_no_part(relation, present):
+    """Two modalities with prototypes and one without are aligned as the two alone."""
+
+    def three(x):
+        return jnp.concatenate([x, x[:1] * 0.5 + 1])
+
+    method = part(AlignmentEngine(relation=relation), inter_weight=0.25)
+    mask = known()["mask"]
+    memory = {
+        "prototypes": three(known()["prototypes"]),
+        "mask": jnp.concatenate([mask, jnp.zeros_like(mask[:1])]),
+    }
+    student, teacher = (
+        tiny.outputs(seed).replace(neck=three(tiny.outputs(seed).neck))
+        for seed in (0, 1)
+    )
+    batch = jax.tree.map(jnp.asarray, tiny.batch(1))
+    batch = batch.replace(present=jnp.array(present))
+
+    @tiny.quick
+    def compute(student, memory):
+        view = tiny.view(memory, student=student, teacher=teacher, batch=batch)
+        return method.loss(view)
+
+    value, metrics = compute(student, memory)
+    intra, inter = float(metrics["intra"]), float(metrics["inter"])
+    wanted, terms = loss(method, teacher=tiny.outputs(1))
+    assert intra == pytest.approx(terms["intra"], rel=1e-6)
+    if present[2]:
+        # Its images are compared with the others' prototypes: one term of three.
+        assert inter != pytest.approx(terms["inter"], rel=1e-3)
+    else:
+        assert inter == pytest.approx(terms["inter"], rel=1e-6)
+        assert float(value) == pytest.approx(wanted, rel=1e-6)
+
+
 def test_memory_starts_empty_and_keeps_its_layout():
     method = part()
     start = method.init(jax.random.key(0), made())
@@ -150,6 +188,15 @@ def test_an_identity_without_images_has_no_prototype():
     assert memory["mask"][1].tolist() == [True, True, False, True, False]
     assert memory["mask"][0].tolist() == [True, True, True, True, False]
     assert not memory["prototypes"][1, 2].any()
+
+
+def test_a_stage_without_a_modality_leaves_no_prototypes_of_it():
+    ended = end()
+    kept = ended.modality == VISIBLE
+    ended = end(labels=ended.labels[kept], modality=ended.modality[kept])
+    memory = part().consolidate(part().init(jax.random.key(0), made()), ended)
+    assert memory["mask"].any(axis=1).tolist() == [True, False]
+    assert not memory["prototypes"][INFRARED].any()
 
 
 @pytest.mark.parametrize(("dataset", "source"), [("regdb", 0), ("sysu", 1)])

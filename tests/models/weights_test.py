@@ -65,6 +65,17 @@ def test_every_array_goes_where_it_belongs(state, template):
     )
 
 
+def test_a_further_modality_starts_as_infrared_does(state):
+    template = tiny.drawn(tiny.model_shapes(tiny.model(modalities=4)))
+    two = tiny.drawn(tiny.model_shapes(tiny.model()))
+    found = named_leaves(weights.import_reference(state, template)[0])
+    wanted = named_leaves(weights.import_reference(state, two)[0])
+    for name, leaf in found.items():
+        per_modality = "mod_embed" in name or "specific" in name
+        rows = [0, 1, 1, 1] if per_modality else ...
+        np.testing.assert_array_equal(leaf, np.asarray(wanted[name])[rows], name)
+
+
 def test_extras_are_carried_by_name(state, template):
     _, extras = weights.import_reference(state, template)
     counters = [n for n in extras if n.endswith("num_batches_tracked")]

@@ -1,5 +1,7 @@
 """Prompt maps stand beside their images, or alone."""
 
+import dataclasses
+
 import numpy as np
 
 from ckda_jax.reporting.promptmaps import prompt_maps
@@ -10,6 +12,7 @@ def examples(modalities=2, number=3, top=0.5):
     rng = np.random.default_rng(0)
     shape = (modalities, number, 16, 8)
     maps = PromptMaps(
+        modality=np.arange(modalities),
         images=rng.integers(0, 255, (*shape, 3)).astype(np.uint8),
         common=np.full(shape, top, np.float32),
         specific=rng.random(shape).astype(np.float32),
@@ -36,6 +39,19 @@ def test_few_examples_are_shown_and_a_third_modality_fits():
     found = prompt_maps(examples(modalities=3, number=9), images=True)
     assert found.count("data:image/jpeg") == 3 * 4
     assert "modality 2-specific" in found
+    names = ("visible", "infrared", "thermal")
+    found = prompt_maps(examples(modalities=3), names, images=True)
+    assert "thermal-specific" in found and "modality 2" not in found
+
+
+def test_a_modality_that_is_not_shown_shifts_no_name():
+    few = examples()
+    assert few.prompts is not None
+    maps = dataclasses.replace(few.prompts, modality=np.array([0, 2]))
+    few = dataclasses.replace(few, prompts=maps)
+    found = prompt_maps(few, ("visible", "infrared", "thermal"), images=True)
+    assert "visible image" in found and "thermal image" in found
+    assert "infrared" not in found
 
 
 def test_no_maps_no_section():

@@ -60,7 +60,12 @@ def test_entries_without_facts(tmp_path):
     assert "id ?, cam ?" in found
 
 
-def test_names():
+def test_names_and_unknown_cameras(tmp_path):
+    lists = examples(tmp_path, queries=1)
+    lists.queries[0]["query"] |= {"identity": "Zoë", "camera": None}
+    found = ranked_lists(lists, images=True, most=1)
+    assert "id Zoë, cam ?" in found and "None" not in found
+    assert modality_name(2, ("visible", "infrared", "thermal")) == "thermal"
     assert modality_name(0) == "visible" and modality_name(7) == "modality 7"
     assert modality_name("infrared") == "infrared"
     assert distance(0.12345) == "distance 0.123" and distance(None) == ""

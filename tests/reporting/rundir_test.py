@@ -26,6 +26,12 @@ def test_whole_run(tmp_path):
 def test_empty_directory_is_an_empty_run(tmp_path):
     run = rundir.read(tmp_path)
     assert (run.config, run.results, run.rows, run.examples) == ({}, {}, [], [])
+    assert run.modalities == ("visible", "infrared")
+
+
+def test_modalities_are_those_of_the_config(tmp_path):
+    write_json(tmp_path / "config.json", {"modalities": ["visible", "thermal"]})
+    assert rundir.read(tmp_path).modalities == ("visible", "thermal")
 
 
 def test_lists_and_maps_may_come_alone(tmp_path):
@@ -37,6 +43,11 @@ def test_lists_and_maps_may_come_alone(tmp_path):
     a, b = rundir.read(tmp_path).examples
     assert (a.dataset, a.queries, b.dataset, b.prompts) == ("a", [], "b", None)
     assert a.prompts is not None
+    assert a.prompts.modality.tolist() == [0, 1]
+    np.savez(path, modality=[0, 2], images=images, common=zeros, specific=zeros)
+    a, _ = rundir.read(tmp_path).examples
+    assert a.prompts is not None
+    assert a.prompts.modality.tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(

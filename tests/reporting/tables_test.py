@@ -57,6 +57,22 @@ def test_tables_are_exact():
     )
 
 
+def test_published_protocols_are_shown_with_their_spread():
+    scores = {"rank1": 0.5, "rank10": 0.8, "rank20": 0.9, "mAP": 0.4, "mINP": 0.25}
+    row = {"stage": 1, "dataset": "sysu", "protocol": "all-single", **scores}
+    row |= {"queries": 3803, "gallery": 301}
+    spread = {"trials": 10, "spread": dict.fromkeys(scores, 0.012)}
+    table = tables.protocol_table([row, {**row, **spread, "stage": -1}])
+    assert table.header[1:6] == ("rank-1", "rank-10", "rank-20", "mAP", "mINP")
+    single, ten = cells(table)
+    assert single[:2] == ["sysu all-single, stage 2", "50.0"]
+    assert single[4:] == ["40.0", "25.0", "3803 / 301", "1"]
+    assert ten[:2] == ["sysu all-single, start", "50.0 ± 1.2"]
+    assert ten[5:] == ["25.0 ± 1.2", "3803 / 301", "10"]
+    over = tables.run_table([[row], [{**row, "rank1": 0.7}]])
+    assert cells(over)[0][:3] == ["sysu all-single", "2", "60.0 ± 14.1"]
+
+
 def test_screen_shows_the_same_numbers_in_plain_text():
     out = io.StringIO()
     tables.print_results(small(), Console(file=out, width=40))

@@ -1,10 +1,13 @@
+import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ckda_jax.retrieval import metrics
+from ckda_jax.retrieval.distances import Cosine
 from ckda_jax.retrieval.metrics import Metrics, evaluate, ranked
+from ckda_jax.retrieval.plan import Plan
 from ckda_jax.retrieval.protocols import RULES
 from ckda_jax.structs import InputError
 
@@ -50,6 +53,12 @@ def assert_equal(got, expected):
     np.testing.assert_allclose(got.cmc, expected.cmc, rtol=0, atol=1e-12)
 
 
+def assert_same(got, expected):
+    """Ranks are whole numbers: what was ranked elsewhere scores the same to a bit."""
+    for name, value in dataclasses.asdict(expected).items():
+        np.testing.assert_array_equal(getattr(got, name), value, err_msg=name)
+
+
 def golden_inputs(case) -> Inputs:
     with np.load(GOLDEN) as file:
         distances, q_ids, q_cameras, g_ids, g_cameras = (
@@ -62,6 +71,7 @@ def golden_inputs(case) -> Inputs:
 def random_inputs(seed, *, ties=False) -> Inputs:
     rng = np.random.default_rng(seed)
     distances = rng.normal(size=(37, 53))
+    distances = distances.astype(np.float32)
     return (
         np.round(distances) if ties else distances,
         rng.integers(0, 12, 37),
@@ -88,7 +98,48 @@ def test_equals_the_reference(case, name, rule):
 def test_equals_its_slow_twin(rule, ties):
     for seed in range(3):
         inputs = random_inputs(seed, ties=ties)
-        assert_equal(evaluate(*inputs, rule), twin(*inputs, rule))
+        expected = twin(*inputs, rule)
+        assert_equal(evaluate(*inputs, rule), expected)
+        assert_equal(evaluate(*inputs, rule, Plan(device=True)), expected)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_distances_may_be_infinite(rule):
+    """A right image infinitely far still ranks before the removed ones."""
+    for seed in range(3):
+        finite, *_ = inputs = random_inputs(seed, ties=True)
+        distances = np.where(finite > 0, np.float32(np.inf), finite)
+        distances[finite < 0] = -np.inf
+        inputs = (distances, *inputs[1:])
+        expected = twin(*inputs, rule)
+        assert_equal(evaluate(*inputs, rule), expected)
+        assert_equal(evaluate(*inputs, rule, Plan(device=True)), expected)
+
+
+@pytest.mark.parametrize("device", [False, True])
+def test_embeddings_score_as_their_distances_do(device):
+    who = random_inputs(3)[1:]
+    rng = np.random.default_rng(0)
+    query, gallery = (rng.integers(-2, 3, (n, 4)).astype(np.float32) for n in (37, 53))
+    expected = twin(-(query @ gallery.T), *who, RULES["sysu"])
+    plan = Plan(device=device, budget=30_000)
+    for precision in (np.float32, np.float16):
+        distances = Cosine(query.astype(precision), gallery.astype(precision))
+        assert_equal(evaluate(distances, *who, RULES["sysu"], plan), expected)
+
+
+def test_stays_within_its_budget():
+    rng = np.random.default_rng(0)
+    query, gallery = (rng.normal(size=(n, 4)).astype(np.float32) for n in (300, 5000))
+    ids, cameras = rng.integers(0, 99, 300), rng.choice([3, 6], 300)
+    who = ids, cameras, rng.integers(0, 99, 5000), rng.integers(1, 7, 5000)
+    plan = Plan(budget=2**20, device=False, workers=2)
+    tracemalloc.start()
+    evaluate(Cosine(query, gallery), *who, RULES["llcm"], plan)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    beside = 24 * len(query) + 40 * len(gallery)  # scores, identities put in order
+    assert peak < plan.budget + 2 * beside
 
 
 def test_pads_rankings_of_unequal_length():
@@ -98,13 +149,15 @@ def test_pads_rankings_of_unequal_length():
     assert_equal(got, twin(*inputs, RULES["sysu"]))
 
 
-def test_does_not_depend_on_the_block(monkeypatch):
-    inputs = random_inputs(7)
-    whole = evaluate(*inputs, RULES["sysu"])
-    monkeypatch.setattr(metrics, "BLOCK", 5 * 53)
-    assert_equal(evaluate(*inputs, RULES["sysu"]), whole)
-    monkeypatch.setattr(metrics, "BLOCK", 1)
-    assert_equal(evaluate(*inputs, RULES["sysu"]), whole)
+@pytest.mark.parametrize("device", [False, True])
+@pytest.mark.parametrize("rule", RULES)
+def test_does_not_depend_on_the_plan(rule, device):
+    for ties in (False, True):
+        inputs = random_inputs(7, ties=ties)
+        whole = evaluate(*inputs, RULES[rule], Plan(device=False, workers=3))
+        for budget in (6000, 30_000):
+            plan = Plan(budget=budget, device=device)
+            assert_same(evaluate(*inputs, RULES[rule], plan), whole)
 
 
 def test_closed_form_of_both_cmcs():
@@ -145,8 +198,17 @@ def test_refuses_what_cannot_be_scored():
         evaluate(np.zeros((1, 0)), one, one, none, none, RULES["sysu"])
     with pytest.raises(InputError, match="none of 0 queries"):
         evaluate(np.zeros((0, 3)), none, none, two, two, RULES["sysu"])
-    with pytest.raises(InputError, match="1 of 3 distances are not a number"):
-        evaluate(np.array([[0, np.nan, 1]]), one, one, two, two, RULES["standard"])
+    for device in (False, True):
+        with pytest.raises(InputError, match="1 of 3 distances are not a number"):
+            evaluate(
+                np.array([[0, np.nan, 1]], np.float32),
+                *(one, one, two, two, RULES["standard"], Plan(device=device)),
+            )
+    with pytest.raises(InputError, match=r"shape \(1, 2\) do not belong to 1 queries"):
+        evaluate(np.zeros((1, 2)), one, one, two, two, RULES["standard"])
+    with pytest.raises(InputError, match="10 bytes .* one query's 3 .* at least 228"):
+        tight = Plan(budget=10, device=False)
+        evaluate(np.zeros((1, 3)), one, one, two, two, RULES["standard"], tight)
 
 
 def test_ranked_lists_the_nearest_that_remain():
