@@ -24,10 +24,13 @@ from ckda_jax.data.prepared import FORMAT, MANIFEST, Prepared
 from ckda_jax.data.progress import Progress
 from ckda_jax.data.shards import JOURNAL, Entry
 from ckda_jax.files import locked, write_json
-from ckda_jax.structs import InputError, Records, concatenate_records
+from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_records
 
-INDEX_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".mat")
+INDEX_SUFFIXES = (".txt", ".csv", ".parquet", ".tsv", ".json", ".mat")
 """Files in a dataset's root, or in a folder there, that are copied as they are."""
+
+OWN = ("folder", "table")
+"""Kinds of data of one's own, which have no names of their own here."""
 
 ORDER = "order.json"
 """In the journal of a root that is being prepared: what is asked for."""
@@ -45,16 +48,23 @@ class Order:
     """What is asked for; a folder serves one order, finished or not.
 
     Attributes:
-        dataset: key of `catalog.DATASETS`.
-        root: its folder.
+        dataset: key of `catalog.DATASETS`, or one of `OWN`.
+        root: its folder, or the table of one's own data.
         size: height and width of the images in pixels.
         resample: `direct` or `reference`, which sets the resize chains.
+        modalities: names, of one's own data.
     """
 
     dataset: str
     root: str
     size: tuple[int, int]
     resample: str = "direct"
+    modalities: tuple[str, ...] = MODALITIES
+
+    @property
+    def folder(self) -> str:
+        """The folder that the images are in."""
+        return str(catalog.folder_of(Path(self.root)))
 
 
 def prepare(
@@ -90,7 +100,7 @@ def prepare(
         with locked(out / LOCK):
             if not _claim(out, order, tables):
                 made = _make(out, order, tables, threads, progress)
-                _refuse(root, made, bad_images)
+                _refuse(order.folder, made, bad_images)
                 _finish(out, order, tables, made)
     except OSError as error:
         raise InputError(
@@ -117,8 +127,14 @@ def images(order: Order) -> dict[str, Records]:
         )
     used: dict[str, list[Records]] = {}
     for trial in _trials(order):
-        options = Options(trial=trial, resample=order.resample, protocols=(EVERY,))
-        dataset = catalog.load(order.dataset, order.root, options)
+        options = Options(
+            trial=trial,
+            resample=order.resample,
+            protocols=(EVERY,),
+            modalities=order.modalities,
+        )
+        load = catalog.load_own if order.dataset in OWN else catalog.load
+        dataset = load(order.dataset, order.root, options)
         for chain in (dataset.resize_train, decode.FEATURE_CHAIN):
             used.setdefault(chain, []).append(dataset.train)
         pools = [] if dataset.drawn_from is None else [dataset.drawn_from]
@@ -127,14 +143,15 @@ def images(order: Order) -> dict[str, Records]:
         used.setdefault(dataset.resize_test, []).extend(pools)
     tables = {chain: _unique(found) for chain, found in sorted(used.items())}
     for path in (path for table in tables.values() for path in table.paths.tolist()):
-        if not path.startswith(f"{order.root}/"):
-            raise InputError(f"{path} is not in --root {order.root}; move it there")
+        if not path.startswith(f"{order.folder}/"):
+            raise InputError(f"{path} is not in {order.folder}; move it there")
     return tables
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", choices=tuple(catalog.DATASETS), help="of the dataset")
-    parser.add_argument("--root", required=True, help="its folder")
+    names = (*catalog.DATASETS, *OWN)
+    parser.add_argument("name", choices=names, help="of the dataset, or of its kind")
+    parser.add_argument("--root", required=True, help="its folder, or the table")
     parser.add_argument("--out", required=True, help="folder to make")
     parser.add_argument(
         "--size",
@@ -149,6 +166,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         choices=("direct", "reference"),
         default="direct",
         help="how images are brought to size: config.data.resample",
+    )
+    parser.add_argument(
+        "--modalities",
+        nargs="+",
+        default=MODALITIES,
+        help="of a folder or a table: config.modalities",
     )
     parser.add_argument(
         "--bad-images",
@@ -172,6 +195,7 @@ def _run(options: argparse.Namespace) -> int:
             root=options.root,
             size=size,
             resample=options.resample,
+            modalities=tuple(options.modalities),
         ),
         options.out,
         threads=options.threads,
@@ -179,7 +203,13 @@ def _run(options: argparse.Namespace) -> int:
         progress=Progress("preparing", "images"),
     )
     print(f"{options.name}: {done.describe()}")
-    print(f"train on it with --config.data.roots.{options.name}={done.root}")
+    key = f"data.roots.{options.name}"
+    place = Path(done.root)
+    if options.name in OWN:
+        key = "data.own=NAME"
+    if options.name == "table":
+        place = place / Path(options.root).name
+    print(f"train on it with --config.{key}={place}")
     return 0
 
 
@@ -228,7 +258,7 @@ def _described(order: Order, tables: Mapping[str, Records]) -> dict[str, Any]:
     digest = hashlib.sha256()
     for chain, table in tables.items():
         for path in table.paths.tolist():
-            digest.update(f"{chain} {os.path.relpath(path, order.root)}\0".encode())
+            digest.update(f"{chain} {os.path.relpath(path, order.folder)}\0".encode())
     return dataclasses.asdict(order) | {"images": digest.hexdigest()}
 
 
@@ -249,7 +279,7 @@ def _make(
     progress: Count | None,
 ) -> list[Entry]:
     """Make the shards that are not finished; return the entries of all."""
-    planned = shards.plan(order.dataset, order.root, tables, order.size)
+    planned = shards.plan(order.dataset, order.folder, tables, order.size)
     found = [shards.finished(out, shard) for shard in planned]
     total = sum(len(shard.table) for shard in planned)
     left = sum(len(s.table) for s, e in zip(planned, found, strict=True) if e is None)
@@ -305,8 +335,8 @@ def _finish(
         "versions": {"ckda_jax": __version__} | {n: version(n) for n in _PACKAGES},
         "shards": [{k: v for k, v in e.items() if k not in _LOOSE} for e in made],
         "unusable": {p: why for e in made for p, why in e["unusable"].items()},
-        "index_files": _copy_index_files(Path(order.root), out),
-        "folders": _list_folders(Path(order.root), tables),
+        "index_files": _copy_index_files(Path(order.folder), out),
+        "folders": _list_folders(Path(order.folder), tables),
     }
     write_json(out / MANIFEST, content)
 

@@ -20,6 +20,7 @@ from ckda_jax.data.prepare import Order
 from ckda_jax.data.sampling import PairedSampler
 from ckda_jax.structs import InputError, Records
 from tests import runs
+from tests.data import layouts
 
 SIZE = (32, 16)
 
@@ -340,3 +341,26 @@ def test_the_command(world, tmp_path, capsys):
     assert "preparing: " in said.err
     assert main([*words, "--size", "0", "16"]) == 2
     assert "--size 0 16 --threads 4: all of them must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["folder", "table"])
+def test_data_of_ones_own_can_be_prepared(tmp_path, kind):
+    root = layouts.paint(layouts.write_own(tmp_path / "site"))
+    place, ready = root, tmp_path / "out"
+    if kind == "table":
+        rows = [
+            f"{path},{path.parts[2]},{path.parts[1]},{path.parts[0]}"
+            for path in sorted(p.relative_to(root) for p in root.rglob("*.jpg"))
+        ]
+        place, ready = root / "site.csv", tmp_path / "out" / "site.csv"
+        layouts.write_lines(place, ["path,identity,modality,split", *rows])
+    order = Order(
+        dataset=kind, root=str(place), size=SIZE, modalities=layouts.MODALITIES
+    )
+    prepare.prepare(order, tmp_path / "out")
+    options = Options(protocols=("all",), modalities=layouts.MODALITIES)
+    mine, theirs = (catalog.load_own("site", p, options) for p in (place, ready))
+    assert theirs.names == mine.names
+    assert relative(theirs.train, tmp_path / "out") == relative(mine.train, root)
+    assert list(theirs.protocols) == list(mine.protocols)
+    chex.assert_trees_all_equal(evaluated(theirs), evaluated(mine))
