@@ -98,13 +98,13 @@ def test_a_bad_image_stops_or_is_left_out(finished, images, tmp_path, capsys):
     command = words(finished, out, "--images", str(images), "--block", "4")
     command += ["--modality", "visible"]
     assert embed.main(command) == 2
-    error = capsys.readouterr().err
+    # On a slow machine progress is told before.
+    error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"error: {images}/7.jpg: cannot be decoded")
-    assert error.count("\n") == 1
     assert len(open_gallery(out)) == 4
     assert embed.main([*command, "--bad-images", "skip"]) == 0
     told = capsys.readouterr()
-    assert told.err.startswith(f"left out: {images}/7.jpg: cannot be decoded")
+    assert f"left out: {images}/7.jpg: cannot be decoded" in told.err
     assert told.out == (
         f"{out}: 5 embedded, 4 were there already, 1 cannot be read; 9 in all\n"
     )

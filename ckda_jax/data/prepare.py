@@ -96,6 +96,7 @@ def prepare(
         raise InputError(
             f"--out {out} cannot be written ({error}); give a folder of yours with room"
         ) from error
+    shutil.rmtree(out / JOURNAL, ignore_errors=True)
     done = prepared.at(out)
     assert done is not None, "its manifest has been written"
     return done
@@ -124,7 +125,11 @@ def images(order: Order) -> dict[str, Records]:
         for protocol in dataset.protocols.values():
             pools += [protocol.query, protocol.gallery]
         used.setdefault(dataset.resize_test, []).extend(pools)
-    return {chain: _unique(tables) for chain, tables in sorted(used.items())}
+    tables = {chain: _unique(found) for chain, found in sorted(used.items())}
+    for path in (path for table in tables.values() for path in table.paths.tolist()):
+        if not path.startswith(f"{order.root}/"):
+            raise InputError(f"{path} is not in --root {order.root}; move it there")
+    return tables
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -304,7 +309,6 @@ def _finish(
         "folders": _list_folders(Path(order.root), tables),
     }
     write_json(out / MANIFEST, content)
-    shutil.rmtree(out / JOURNAL)
 
 
 _LOOSE = ("stamp", "unusable")

@@ -3,7 +3,14 @@ import PIL
 import pytest
 from PIL import Image
 
-from ckda_jax.data.decode import CHAINS, check_images, read_image, resize
+from ckda_jax.data.decode import (
+    CHAINS,
+    allow_few,
+    check_images,
+    find_unusable,
+    read_image,
+    resize,
+)
 from ckda_jax.structs import InputError, Records
 
 
@@ -236,3 +243,22 @@ def test_every_chain_ends_at_the_size_asked_for():
     assert {name: resize(image, (24, 12), name).size for name in CHAINS} == {
         name: (12, 24) for name in CHAINS
     }
+
+
+def test_unusable_images_are_found_by_path(tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.fromarray(colours()).save(good)
+    bad.touch()
+    found = find_unusable(table([good, bad, good]), threads=2)
+    assert list(found) == [str(bad)]
+    assert found[str(bad)].startswith(f"{bad}: the file is empty")
+
+
+def test_a_few_are_one_in_a_hundred():
+    problems = {"/a": "/a: empty", "/b": "/b: empty"}
+    allow_few(problems, 200, "--option")
+    said = (
+        "2 of 199 images cannot be used: /a: empty; /b: empty; --option puts up with 1%"
+    )
+    with pytest.raises(InputError, match=said):
+        allow_few(problems, 199, "--option")

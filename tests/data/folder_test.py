@@ -126,3 +126,17 @@ def test_no_folder_at_all(root):
     )
     touch(root / "odd" / "Train" / "x")
     assert "but Train/ (nearest: train)" in refusal(root / "odd")[0]
+
+
+def test_a_survey_lists_what_a_wrong_tree_holds_all_the_same(root):
+    whole = folder.survey(root, OPTIONS)
+    assert sorted(whole.splits) == ["test", "train"]
+    touch(root / "validation" / "visible" / "ann" / "1.jpg")
+    said = []
+    found = folder.survey(root, OPTIONS, said.append)
+    assert "holds validation/, which is none of train, test" in str(said[0])
+    assert found.train.paths.tolist() == whole.train.paths.tolist()
+    with pytest.raises(InputError, match="validation/.*; rename what is there, or add"):
+        folder.survey(root, OPTIONS)
+    with pytest.raises(InputError, match="a folder has no index files"):
+        folder.survey(root, OPTIONS, index_only=True)

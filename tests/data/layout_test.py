@@ -112,6 +112,12 @@ def test_name_some():
     assert name_some([1, 2, 3, 4]) == "1, 2, 3 and 1 more"
 
 
+def test_lists_folders_in_order(tmp_path):
+    root = write(tmp_path / "Toy")
+    assert list_folders(root) == ["idx", "nir", "vis"]
+    assert list_folders(root / "idx") == list_folders(root / "none") == []
+
+
 def test_lists_absent_images_of_absent_folders_too(tmp_path):
     write(tmp_path)
     paths = ["vis/1/a.jpg", "vis/1/A.jpg", "vis/2/a.jpg", "nir/1/a.jpg"]

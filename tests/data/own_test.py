@@ -212,3 +212,24 @@ def test_natural_order_takes_numbers_of_any_length():
         "a01",
         "a1",
     ]
+
+
+def test_a_survey_has_the_people_of_queries_and_galleries_in_one_split():
+    listed = [*TRAIN, *entries("query", ("eve",), (1,)), *entries("gallery", ("eve",))]
+    found = own.survey("site", ROOT, listed, EVERYTHING)
+    assert {split: len(table) for split, table in found.splits.items()} == {
+        "train": 9,
+        "test": 4,
+    }
+    made = assemble(listed)
+    assert found.names == made.names
+    assert found.train.paths.tolist() == made.train.paths.tolist()
+    assert list(found.protocols) == list(made.protocols)
+
+
+def test_a_survey_goes_on_where_nothing_can_be_assembled():
+    said = []
+    found = own.survey("site", ROOT, TRAIN[:-1], EVERYTHING, said.append)
+    assert (len(said), list(found.splits), found.protocols) == (1, ["train"], {})
+    assert len(found.train) == 8
+    assert own.survey("site", ROOT, [], EVERYTHING, said.append).splits == {}

@@ -133,6 +133,15 @@ def test_real_list_starts_as_published():
     assert np.unique([image.row.camera for image in test]).tolist() == [2]
 
 
+def test_trials_are_those_whose_index_files_are_there(tmp_path):
+    assert regdb.trials(tmp_path) == []
+    layouts.write_regdb(tmp_path, trial=7)
+    layouts.write_regdb(tmp_path, trial=2)
+    assert regdb.trials(tmp_path) == [2, 7]
+    (tmp_path / "idx" / "test_thermal_7.txt").unlink()
+    assert regdb.trials(tmp_path) == [2]
+
+
 def test_the_two_directions_swap_query_and_gallery(tmp_path):
     options = Options(protocols=("all",))
     protocols = regdb.load(layouts.write_regdb(tmp_path), options).protocols

@@ -191,3 +191,18 @@ def test_no_file_at_all(root):
     assert "gone.csv: there is no such file; correct config.data.own" in refusal(
         root / "gone.csv"
     )
+
+
+def test_a_survey_gathers_every_row_that_cannot_be_used(root):
+    wrong = ["x,trian,8,b/3.jpg,visible,", "x,test,8,b/1.jpg,visible,door"]
+    file = write(root, [wrong[0], *ROWS, wrong[1]])
+    said = []
+    found = table.survey(file, OPTIONS, said.append)
+    assert "line 2: split 'trian' is none of" in str(said[0])
+    assert "line 7: path 'b/1.jpg' stands in line 5 already" in str(said[1])
+    assert len(said) == 2
+    assert [len(found.splits[split]) for split in ("train", "test")] == [2, 2]
+    with pytest.raises(InputError, match="line 2: split 'trian'"):
+        table.survey(file, OPTIONS)
+    gone = table.survey(root / "none.csv", OPTIONS, said.append)
+    assert gone.splits == {}

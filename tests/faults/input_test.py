@@ -65,6 +65,10 @@ def refused(tmp_path, capsys):
             "config.data.resample='x'; choose one of direct, reference",
         ),
         (
+            {"data__bad_images": "x"},
+            "config.data.bad_images='x'; choose one of error, skip",
+        ),
+        (
             {"data__trial": 11},
             "config.data.trial=11: must be at least 1 and at most 10",
         ),

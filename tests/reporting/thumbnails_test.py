@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ckda_jax.data import catalog, prepared
 from ckda_jax.reporting import thumbnails
 
 
@@ -66,3 +67,11 @@ def test_gradient_names_the_first_colours():
     assert thumbnails.gradient().startswith(
         f"linear-gradient(to right, rgb({r} {g} {b}"
     )
+
+
+def test_photo_of_a_prepared_image(prepared_world):
+    path = catalog.load("sysu", prepared_world["sysu"]).train.paths[0]
+    pixels = prepared.picture(path)
+    assert pixels is not None
+    assert thumbnails.photo(path) == thumbnails.picture(pixels)
+    assert thumbnails.photo(f"{path}.none") is None

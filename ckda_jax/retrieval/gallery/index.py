@@ -155,17 +155,17 @@ def _index(values: Any) -> Index:
     """Make an index of parsed JSON; whatever does not fit raises."""
     if values["similarity"] != SIMILARITY or values["dtype"] not in blocks.DTYPES:
         raise ValueError(f"{values['similarity']} of {values['dtype']} is unknown")
-    made = Maker(**values["model"])
-    if not isinstance(made.digest, str) or not isinstance(made.workdir, str):
+    made = values["model"]
+    if not isinstance(made["digest"], str) or not isinstance(made["workdir"], str):
         raise ValueError("the model's digest and workdir must be text")
-    for number in (made.stage, values["width"], values["next_name"]):
+    for number in (made["stage"], values["width"], values["next_name"]):
         if type(number) is not int:
             raise ValueError("stage, width and next_name must be whole numbers")
     named = tuple(map(blocks.from_json, values["blocks"]))
     if any(int(block.name) >= values["next_name"] for block in named):
         raise ValueError("next_name is that of a block which is there already")
     return Index(
-        model=made,
+        model=Maker(**made),
         width=values["width"],
         dtype=values["dtype"],
         next_name=values["next_name"],

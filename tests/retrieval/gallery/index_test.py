@@ -33,7 +33,7 @@ def test_a_folder_without_a_gallery_is_refused(tmp_path):
         ({"dtype": "object"}, "cosine of object is unknown"),
         ({"similarity": "euclid"}, "euclid of float16 is unknown"),
         ({"width": "4"}, "must be whole numbers"),
-        ({"model": {}}, "missing"),
+        ({"model": {}}, "digest"),
         ({"model": {"digest": "0", "workdir": 3, "stage": 1}}, "must be text"),
         ({"model": {"digest": "0", "workdir": "", "stage": ""}}, "whole numbers"),
         ({"blocks": [{"name": "../x"}]}, "missing"),
