@@ -1,6 +1,6 @@
 """Measure how fast training images reach the step, per core; prints a table and JSON.
 
-    python benchmarks/pipeline.py --folder /tmp/pipeline > pipeline.json
+    python benchmarks/pipeline.py --folder FOLDER > pipeline.json
 
 Draws people at twice the size, resizes them to 256 x 128 and saves them as JPEG and as
 BMP, prepares the former, and reads batches of 64 from all of it for a while. All of

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from ckda_jax import config
-from ckda_jax.data import checkup, description, prepare, synthesis
+from ckda_jax.data import checkup, description, preparation, synthesis
 from ckda_jax.data.command import Command
 
 COMMANDS: dict[str, Command] = {
     "synthesize": synthesis.COMMAND,
-    "prepare": prepare.COMMAND,
+    "prepare": preparation.COMMAND,
     "describe": description.COMMAND,
     "check": checkup.COMMAND,
 }

@@ -1,6 +1,5 @@
-"""`python -m ckda_jax.data prepare`: decode a dataset once, into a prepared root."""
+"""Preparing: a dataset decoded once, into a prepared root."""
 
-import argparse
 import dataclasses
 import hashlib
 import itertools
@@ -17,11 +16,8 @@ import numpy as np
 
 from ckda_jax import __version__
 from ckda_jax.data import catalog, decode, prepared, records, regdb, shards
-from ckda_jax.data.command import Command
 from ckda_jax.data.dataset import EVERY, Options
-from ckda_jax.data.images import BAD_IMAGES
 from ckda_jax.data.prepared import FORMAT, MANIFEST, Prepared
-from ckda_jax.data.progress import Progress
 from ckda_jax.data.shards import JOURNAL, Entry
 from ckda_jax.files import locked, write_json
 from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_records
@@ -146,71 +142,6 @@ def images(order: Order) -> dict[str, Records]:
         if not path.startswith(f"{order.folder}/"):
             raise InputError(f"{path} is not in {order.folder}; move it there")
     return tables
-
-
-def _arguments(parser: argparse.ArgumentParser) -> None:
-    names = (*catalog.DATASETS, *OWN)
-    parser.add_argument("name", choices=names, help="of the dataset, or of its kind")
-    parser.add_argument("--root", required=True, help="its folder, or the table")
-    parser.add_argument("--out", required=True, help="folder to make")
-    parser.add_argument(
-        "--size",
-        type=int,
-        nargs=2,
-        default=(256, 128),
-        metavar=("HEIGHT", "WIDTH"),
-        help="of the images in pixels: config.model.image_size",
-    )
-    parser.add_argument(
-        "--resample",
-        choices=("direct", "reference"),
-        default="direct",
-        help="how images are brought to size: config.data.resample",
-    )
-    parser.add_argument(
-        "--modalities",
-        nargs="+",
-        default=MODALITIES,
-        help="of a folder or a table: config.modalities",
-    )
-    parser.add_argument(
-        "--bad-images",
-        choices=BAD_IMAGES,
-        default="error",
-        help="refuse images that cannot be used, or leave a few out",
-    )
-    parser.add_argument("--threads", type=int, default=4, help="that decode")
-
-
-def _run(options: argparse.Namespace) -> int:
-    size = tuple(options.size)
-    if min(*size, options.threads) < 1:
-        raise InputError(
-            f"--size {size[0]} {size[1]} --threads {options.threads}: all of them must "
-            "be at least 1"
-        )
-    done = prepare(
-        Order(
-            dataset=options.name,
-            root=options.root,
-            size=size,
-            resample=options.resample,
-            modalities=tuple(options.modalities),
-        ),
-        options.out,
-        threads=options.threads,
-        bad_images=options.bad_images,
-        progress=Progress("preparing", "images"),
-    )
-    print(f"{options.name}: {done.describe()}")
-    key = f"data.roots.{options.name}"
-    place = Path(done.root)
-    if options.name in OWN:
-        key = "data.own=NAME"
-    if options.name == "table":
-        place = place / Path(options.root).name
-    print(f"train on it with --config.{key}={place}")
-    return 0
 
 
 def _trials(order: Order) -> list[int]:
@@ -361,11 +292,3 @@ def _list_folders(root: Path, tables: Mapping[str, Records]) -> dict[str, list[s
     paths = (path for table in tables.values() for path in table.paths.tolist())
     folders = sorted({os.path.dirname(os.path.relpath(path, root)) for path in paths})
     return {folder: sorted(os.listdir(root / folder)) for folder in folders}
-
-
-COMMAND = Command(
-    "decode and resize a dataset once, for fast training; when interrupted, the same "
-    "command goes on",
-    _arguments,
-    _run,
-)

@@ -120,14 +120,14 @@ def memory_table(results: Results) -> Table:
 
 
 def protocol_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Lay out evaluations on published protocols, with the spread over their trials.
+    """Lay out evaluations by protocol, with the spread over their trials.
 
     Args:
         rows: as in `results.json`, under `protocols`.
     """
     header = ("", *PUBLISHED.values(), "queries / gallery", "trials")
     return Table(
-        title="Published protocols, in percent",
+        title="Scores by protocol, in percent",
         header=header,
         rows=tuple(_protocol_row(row) for row in rows),
         caption="mean ± standard deviation over the trials of a protocol",

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from ckda_jax.data import catalog, decode, prepare, prepared, shards, synthetic
-from ckda_jax.data.__main__ import main
 from ckda_jax.data.dataset import Dataset, Options
 from ckda_jax.data.pipeline import Loading, TrainingStream, images_of
 from ckda_jax.data.prepare import Order
@@ -328,19 +327,6 @@ def test_images_that_cannot_be_used_are_named_until_they_are_repaired(root, tmp_
     )
     with pytest.raises(InputError, match=f"1 of .*{first.name}: cannot be decoded"):
         decode.check_images(catalog.load("regdb", out).train)
-
-
-def test_the_command(world, tmp_path, capsys):
-    words = ["prepare", "sysu", "--root", str(world["sysu"]), "--out", "out"]
-    out = tmp_path / "out"
-    words[-1] = str(out)
-    assert main([*words, "--size", "32", "16", "--threads", "2"]) == 0
-    said = capsys.readouterr()
-    assert f"sysu: {len(prepared.at(out) or ())} images of 32x16" in said.out
-    assert f"--config.data.roots.sysu={out}" in said.out
-    assert "preparing: " in said.err
-    assert main([*words, "--size", "0", "16"]) == 2
-    assert "--size 0 16 --threads 4: all of them must be" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["folder", "table"])
