@@ -59,8 +59,8 @@ def import_reference(
     known = _of_modalities(template, range(len(MODALITY_NETS)))
     filled = _fill(known, slots(known), state, allowed)
     last = len(MODALITY_NETS) - 1
-    wanted = named_leaves(template)["params/backbone/mod_embed"].shape[0]
-    return _of_modalities(filled, [min(m, last) for m in range(wanted)]), extras
+    places = [min(place, last) for place in range(_modalities(template))]
+    return _of_modalities(filled, places), extras
 
 
 def export_reference(
@@ -150,6 +150,15 @@ def merge_extras(new: State, old: State, *, old_weight: float) -> dict[str, np.n
         mixed = (1 - share) * value.astype(kind) + share * other.astype(kind)
         merged[name] = np.asarray(mixed, value.dtype)
     return merged
+
+
+def _modalities(template: Tree) -> int:
+    """Count the modalities of a model, or of a part of it."""
+    leaves = named_leaves(template).items()
+    return max(
+        (len(leaf) for name, leaf in leaves if re.fullmatch(PER_MODALITY, name)),
+        default=len(MODALITY_NETS),
+    )
 
 
 def _of_modalities(tree: Tree, places: Sequence[int]) -> Tree:
