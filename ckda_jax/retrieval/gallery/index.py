@@ -103,7 +103,7 @@ def read(folder: Path) -> Index:
         )
     try:
         return _index(values)
-    except (TypeError, ValueError, KeyError) as error:
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
         raise _no_index(path, error) from error
 
 

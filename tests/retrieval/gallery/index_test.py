@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ckda_jax.retrieval.gallery import index
+from ckda_jax.retrieval.gallery.blocks import TABLE, VECTORS
 from ckda_jax.retrieval.gallery.index import Index
 from ckda_jax.structs import InputError
 from tests import galleries
@@ -26,6 +27,10 @@ def test_a_folder_without_a_gallery_is_refused(tmp_path):
         index.read(tmp_path)
 
 
+LISTED = {"name": "000001", "rows": 1, "digest": {}} | {"size": [VECTORS, TABLE]}
+"""A block whose sizes are no table."""
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -38,6 +43,7 @@ def test_a_folder_without_a_gallery_is_refused(tmp_path):
         ({"model": {"digest": "0", "workdir": "", "stage": ""}}, "whole numbers"),
         ({"blocks": [{"name": "../x"}]}, "missing"),
         ({"blocks": 3}, "not iterable"),
+        ({"blocks": [LISTED]}, "cannot be read"),
     ],
 )
 def test_other_content_is_refused_with_a_remedy(tmp_path, change, said):
