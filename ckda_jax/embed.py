@@ -195,7 +195,8 @@ def remove(out: Path, identities: Sequence[str], patterns: Sequence[str]) -> str
     patterns = [os.path.abspath(pattern) for pattern in patterns]
 
     def fits(entry: Entry, pattern: str) -> bool:
-        return fnmatch.fnmatchcase(entry.path, pattern) or entry.path == pattern
+        # Only * and ? are special: folders may well be called cam[1].
+        return fnmatch.fnmatchcase(entry.path, pattern.replace("[", "[[]"))
 
     there = list(open_gallery(out))
     people = {entry.identity for entry in there if entry.identity is not None}

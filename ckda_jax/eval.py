@@ -9,6 +9,7 @@ table, and puts the scores into results.json and report.html, beside the others.
 import argparse
 import dataclasses
 import functools
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from ckda_jax.engine import distributed, lifelong, origin, results
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.files import RESULTS
 from ckda_jax.reporting import html, tables
+from ckda_jax.structs import InputError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,6 +75,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = parser().parse_args(argv)
+    if not 0 <= args.rerank < math.inf:
+        raise InputError(f"--rerank {args.rerank}: no number of GiB; give one above 0")
     distributed.initialise()
     cluster = distributed.Cluster.of_all_devices()
     console = Console(highlight=False, quiet=not cluster.is_main)

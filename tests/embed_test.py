@@ -81,15 +81,17 @@ def test_a_table_says_whose_images_they_are(finished, images, tmp_path, capsys):
     capsys.readouterr()
     assert embed.main(["--out", str(out), "--remove-identity", "1", "9"]) == 0
     assert capsys.readouterr().out == f"{out}: 3 removed; 4 in all\n"
-    assert embed.main(["--out", str(out), "--remove-path", f"{images}/[03].jpg"]) == 0
+    both = [f"{images}/{name}" for name in ("0.jpg", "3.*")]
+    assert embed.main(["--out", str(out), "--remove-path", *both]) == 0
     assert [entry.path for entry in open_gallery(out)] == [
         str(images / name) for name in ("2.jpg", "5.jpg")
     ]
     assert embed.main(["--out", str(out), "--remove-identity", "1"]) == 2
     said = f"error: {out} holds no identity '1'; it holds 2\n"
     assert capsys.readouterr().err == said
-    assert embed.main(["--out", str(out), "--remove-path", "gone.jpg"]) == 2
-    assert "gone.jpg; it holds" in capsys.readouterr().err
+    for gone in ("gone.jpg", f"{images}/[2].jpg"):
+        assert embed.main(["--out", str(out), "--remove-path", gone]) == 2
+        assert f"{gone}; it holds" in capsys.readouterr().err
 
 
 def test_a_bad_image_stops_or_is_left_out(finished, images, tmp_path, capsys):

@@ -58,6 +58,13 @@ def test_published_protocols_are_told_recorded_and_reported(finished, tmp_path, 
     assert runs.results(folder)["protocols"] == after["protocols"]
 
 
+@pytest.mark.parametrize("given", ["nan", "inf", "-1"])
+def test_a_budget_that_is_no_size_is_refused(finished, capsys, given):
+    assert evaluation.main(["--workdir", str(finished), f"--rerank={given}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --rerank {float(given)}: no number of GiB")
+
+
 def test_reranked_scores_are_told_apart(finished, capsys):
     words = ["--workdir", str(finished), "--rerank"]
     assert evaluation.main(words) == 0

@@ -1,15 +1,13 @@
 """The modality axis of a run: its names, and what they must be."""
 
-import re
-
 from ml_collections import ConfigDict
 
+from ckda_jax.data import own
 from ckda_jax.data.catalog import DATASETS
 from ckda_jax.engine.evaluate import per_dataset
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.structs import MODALITIES, InputError
 
-_NAME = re.compile(r"[a-z0-9_]+")
 _FIRST_TWO = f"{MODALITIES[0]} at place 0 and {MODALITIES[1]} at 1"
 
 
@@ -26,14 +24,7 @@ def check_modalities(config: ConfigDict) -> None:
     """
     names = modalities(config)
     said = f"config.modalities={','.join(names)}"
-    odd = [name for name in names if not _NAME.fullmatch(name)]
-    if odd:
-        raise InputError(
-            f"{said}: {odd[0]!r} is no name of a modality; use lower-case letters, "
-            "digits and _"
-        )
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise InputError(f"{said}: must be two different names or more")
+    own.check_modalities(names, said)
     used = [*config.stages, *config.eval_only]
     published = [name for name in used if name in DATASETS]
     if published and names[:2] != MODALITIES:

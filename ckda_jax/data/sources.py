@@ -1,5 +1,6 @@
 """Images as a user names them: files, folders, patterns, and tables of images."""
 
+import csv
 import dataclasses
 import glob
 import os
@@ -103,10 +104,13 @@ def _files(word: str) -> list[str]:
 
 
 def _images_below(folder: str) -> Iterator[str]:
-    """List the images of a folder and of those in it, in the order of their names."""
+    """List the images of a folder and of those in it, in the order of their names.
+
+    Hidden files and folders, like `._a.jpg`, are left out.
+    """
     for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in names if not name.startswith(".")):
             if name.lower().endswith(IMAGE_SUFFIXES):
                 yield os.path.join(parent, name)
 
@@ -127,30 +131,48 @@ def _rows(path: str) -> list[dict[str, Any]]:
     """Read the rows of a table as text; None is what is empty or has no column."""
     try:
         if path.lower().endswith(".csv"):
-            texts = dict.fromkeys(COLUMNS, pa.string())
-            options = pyarrow.csv.ConvertOptions(
-                column_types=texts, null_values=[""], strings_can_be_null=True
-            )
-            table = pyarrow.csv.read_csv(path, convert_options=options)
+            table = _csv(path)
         else:
             table = pyarrow.parquet.ParquetFile(path).read()
         names = [name for name in COLUMNS if name in table.column_names]
-        texts = pa.schema([(name, pa.string()) for name in names])
-        rows = table.select(names).cast(texts).to_pylist()
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        columns = [_texts(table.column(name)) for name in names]
+    except (OSError, ValueError, KeyError, csv.Error, pa.ArrowException) as error:
         cause = " ".join(str(error).split())
         raise InputError(
             f"{path}: cannot be read as a table of images ({cause}); write it as CSV "
             "or Parquet with a column `path`"
         ) from error
     empty = dict.fromkeys(COLUMNS)
-    rows = [empty | row for row in rows]
+    rows = [
+        empty | dict(zip(names, cells, strict=True))
+        for cells in zip(*columns, strict=True)
+    ]
     if "path" not in names or any(row["path"] is None for row in rows):
         raise InputError(
             f"{path}: the column `path` is missing or has empty cells; its columns are "
             f"{', '.join(table.column_names)}"
         )
+    if not rows:
+        raise InputError(f"{path} has no rows; list images in it")
     return rows
+
+
+def _csv(path: str) -> pa.Table:
+    """Read a CSV file as text, without the spaces around names and values."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file), [])
+    options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    table = pyarrow.csv.read_csv(path, convert_options=options)
+    trimmed = [[cell.strip() for cell in c.to_pylist()] for c in table.columns]
+    return pa.table(trimmed, names=[name.strip() for name in table.column_names])
+
+
+def _texts(column: pa.ChunkedArray) -> list[str | None]:
+    """Write a column as text; None is what is empty or not a number."""
+    found = column.cast(pa.string()).to_pylist()
+    if pa.types.is_floating(column.type):
+        found = [None if text == "nan" else text for text in found]
+    return [text or None for text in found]
 
 
 def _check_modality(name: str | None, known: Sequence[str], where: str) -> None:

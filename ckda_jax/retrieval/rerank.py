@@ -112,10 +112,10 @@ def rerank(
             f" that many ({need} bytes) or a smaller k1 than {k1}"
         )
     both = np.concatenate([query, gallery]).astype(np.float32, copy=False)
-    near, _ = nearest(both, both, k1 + 1, budget=SEARCH)
+    near, _ = nearest(both, both, max(k1 + 1, k2), budget=SEARCH)
     _, opposite = nearest(-both, both, 1, budget=SEARCH)
     farthest = np.maximum(2 + 2 * opposite[:, 0], TINY)
-    encoded = reciprocal.encode(both, near, farthest, k1)
+    encoded = reciprocal.encode(both, near[:, : k1 + 1], farthest, k1)
     encoded = sparse.csr_array(_average(near[:, :k2]) @ encoded)
     return Reranked(
         query=both[: len(query)],

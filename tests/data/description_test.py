@@ -137,3 +137,19 @@ def test_ones_own_images_are_described_by_their_names(tmp_path, capsys):
     assert "c1:1" in capsys.readouterr().out
     assert main(["describe", *map(str, arguments), "--index-only"]) == 2
     assert "a folder has no index files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["describe", "check"])
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["visible", "infrared", "visible"], "must be two different names or more"),
+        (["visible"], "must be two different names or more"),
+        (["visible", "infrared", ".."], "'..' is no name of a modality"),
+    ],
+)
+def test_names_that_no_run_accepts_are_refused(tmp_path, capsys, command, names, said):
+    words = ["folder", "--root", str(tmp_path), "--modalities", *names]
+    assert main([command, *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --modalities {' '.join(names)}: {said}")

@@ -81,6 +81,35 @@ def test_a_parquet_table_of_numbers_is_read_as_text(folder):
     ]
 
 
+def test_what_is_empty_is_unknown_in_a_parquet_table_too(folder):
+    path = folder / "table.parquet"
+    columns = {
+        "path": ["b.png", "a/1.png"],
+        "identity": [float("nan"), 7.0],
+        "camera": ["", "3"],
+    }
+    pyarrow.parquet.write_table(pa.table(columns), path)
+    found = read([path], "visible", KNOWN)
+    assert [(s.identity, s.camera) for s in found] == [(None, None), ("7", "3")]
+
+
+def test_spaces_around_names_and_values_of_a_csv_table_mean_nothing(folder):
+    table = folder / "table.csv"
+    table.write_text("path, identity, camera\nb.png , 0007, \n")
+    (found,) = read([table], "visible", KNOWN)
+    assert found == Source(
+        path=str(folder / "b.png"), modality="visible", identity="0007"
+    )
+
+
+def test_hidden_files_and_folders_are_left_out(folder):
+    for name in ("a/._1.png", "a/.thumbs/1.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    found = read([folder / "a"], "visible", KNOWN)
+    assert names(found, folder) == ["a/1.png", "a/2.JPG", "a/x/3.bmp"]
+
+
 def test_empty_modalities_are_those_of_the_command(folder):
     table = folder / "table.csv"
     table.write_text("path,modality\nb.png,infrared\na/1.png,\n")
@@ -111,6 +140,7 @@ def test_what_is_not_there_is_refused(folder, word, modality, said):
         ("path,x\nb.png\n", "cannot be read as a table of images"),
         ("file,identity\nb.png,7\n", "its columns are file, identity"),
         ('path,identity\n"",7\n', "has empty cells"),
+        ("path,identity\n", "has no rows"),
         (
             "path,modality\nb.png,visible\ngone.png,visible\n",
             "1 of 2 images it names are absent: .*/gone.png",

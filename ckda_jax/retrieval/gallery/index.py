@@ -103,7 +103,7 @@ def read(folder: Path) -> Index:
         )
     try:
         return _index(values)
-    except (TypeError, ValueError, KeyError) as error:
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
         raise _no_index(path, error) from error
 
 
@@ -161,7 +161,11 @@ def _index(values: Any) -> Index:
     for number in (made["stage"], values["width"], values["next_name"]):
         if type(number) is not int:
             raise ValueError("stage, width and next_name must be whole numbers")
+    if not isinstance(values["blocks"], list):
+        raise ValueError("blocks must be a list")
     named = tuple(map(blocks.from_json, values["blocks"]))
+    if len({block.name for block in named}) < len(named):
+        raise ValueError("a block stands in it twice")
     if any(int(block.name) >= values["next_name"] for block in named):
         raise ValueError("next_name is that of a block which is there already")
     return Index(

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ckda_jax.retrieval.gallery import index
+from ckda_jax.retrieval.gallery.blocks import TABLE, VECTORS
 from ckda_jax.retrieval.gallery.index import Index
 from ckda_jax.structs import InputError
 from tests import galleries
@@ -26,6 +27,10 @@ def test_a_folder_without_a_gallery_is_refused(tmp_path):
         index.read(tmp_path)
 
 
+LISTED = {"name": "000001", "rows": 1, "digest": {}} | {"size": [VECTORS, TABLE]}
+"""A block whose sizes are no table."""
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -37,7 +42,9 @@ def test_a_folder_without_a_gallery_is_refused(tmp_path):
         ({"model": {"digest": "0", "workdir": 3, "stage": 1}}, "must be text"),
         ({"model": {"digest": "0", "workdir": "", "stage": ""}}, "whole numbers"),
         ({"blocks": [{"name": "../x"}]}, "missing"),
-        ({"blocks": 3}, "not iterable"),
+        ({"blocks": 3}, "must be a list"),
+        ({"blocks": {}}, "must be a list"),
+        ({"blocks": [LISTED]}, "cannot be read"),
     ],
 )
 def test_other_content_is_refused_with_a_remedy(tmp_path, change, said):
@@ -57,6 +64,15 @@ def test_a_name_that_would_be_used_twice_is_refused(tmp_path):
     path = tmp_path / index.INDEX
     path.write_text(path.read_text().replace('"next_name": 2', '"next_name": 1'))
     with pytest.raises(InputError, match="of a block which is there already"):
+        index.read(tmp_path)
+
+
+def test_a_block_that_stands_in_it_twice_is_refused(tmp_path):
+    galleries.fill(tmp_path, 3)
+    path = tmp_path / index.INDEX
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"blocks": values["blocks"] * 2}))
+    with pytest.raises(InputError, match="stands in it twice"):
         index.read(tmp_path)
 
 
