@@ -153,6 +153,8 @@ def check_images(
             tables += [protocol.query, protocol.gallery]
     threads = max(config.data.threads, 1)
     every = concatenate_records(tables)
+    # Protocols share images.
+    every = every.take(np.unique(every.paths, return_index=True)[1])
     problems = decode.find_unusable(every, threads=threads, progress=progress)
     if config.data.bad_images == "skip":
         for name in config.stages:

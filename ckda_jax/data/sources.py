@@ -107,8 +107,17 @@ def _images_below(folder: str) -> Iterator[str]:
     """List the images of a folder and of those in it, in the order of their names.
 
     Hidden files and folders, like `._a.jpg`, are left out.
+
+    Raises:
+        InputError: a folder that cannot be read.
     """
-    for parent, folders, names in os.walk(folder):
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"{error.filename}: {error.strerror}; make it readable, or name the others"
+        ) from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in names if not name.startswith(".")):
             if name.lower().endswith(IMAGE_SUFFIXES):

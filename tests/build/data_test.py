@@ -69,6 +69,17 @@ def test_drawing_and_checking_tell_how_far_they_are(world, tmp_path):
     assert checked == [(done, total) for done in range(1, total + 1)]
 
 
+def test_an_image_that_protocols_share_is_checked_once(world):
+    config = runs.configuration(world, stages="regdb", eval__protocols="all")
+    checked = []
+    loaded = data.datasets(config, {"regdb": str(world["regdb"])})
+    data.check_images(config, loaded, lambda *count: checked.append(count))
+    assert len(loaded["regdb"].protocols) == 3
+    tested = loaded["regdb"].protocols["lifelong"]
+    total = len(loaded["regdb"].train) + len(tested.query) + len(tested.gallery)
+    assert checked[-1] == (total, total)
+
+
 def test_a_rule_that_leaves_nothing_to_find_is_refused(world):
     loaded = load(runs.configuration(world, stages="sysu"), world)["sysu"]
     (protocol,) = loaded.protocols.values()

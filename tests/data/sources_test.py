@@ -1,5 +1,6 @@
 """Images as users name them."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -173,3 +174,16 @@ def test_a_name_that_is_no_text_is_refused(folder):
     (folder / "a" / "\udcff.png").touch()
     with pytest.raises(InputError, match="is not UTF-8 text; rename the file"):
         read([folder / "a"], "visible", KNOWN)
+
+
+def test_a_folder_that_cannot_be_read_is_refused(folder, monkeypatch):
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("a/x"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(InputError, match="a/x: Permission denied; make it readable"):
+        read([str(folder / "a")], "visible", KNOWN)

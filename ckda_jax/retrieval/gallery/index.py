@@ -147,7 +147,8 @@ def with_remedy(folder: Path, model: Maker) -> Iterator[None]:
     except InputError as error:
         command = rebuild(folder, model.workdir, model.stage)
         raise InputError(
-            f"{error}; the gallery is damaged: rebuild it with `{command}`"
+            f"{error}; the gallery is damaged: rebuild it with `{command}`, which "
+            "brings back what its whole tables name"
         ) from error
 
 
