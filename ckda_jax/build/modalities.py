@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from ckda_jax.data import own
+from ckda_jax.data import dataset
 from ckda_jax.data.catalog import DATASETS
 from ckda_jax.engine.evaluate import per_dataset
 from ckda_jax.engine.origin import Lineage
@@ -24,7 +24,7 @@ def check_modalities(config: ConfigDict) -> None:
     """
     names = modalities(config)
     said = f"config.modalities={','.join(names)}"
-    own.check_modalities(names, said)
+    dataset.check_modalities(names, said)
     used = [*config.stages, *config.eval_only]
     published = [name for name in used if name in DATASETS]
     if published and names[:2] != MODALITIES:

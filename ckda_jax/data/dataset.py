@@ -1,7 +1,8 @@
 """The dataset: training images, protocols, and what its identities must satisfy."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ most published code does, or by the permutations that the dataset's authors publ
 OWN_RULES = ("auto", "standard", "own-camera")
 """How own datasets are scored: every gallery image counts, or all but those of the
 query's identity and camera; `auto` is the second where it can be."""
+
+
+_MODALITY = re.compile(r"[a-z0-9_]+")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -219,3 +223,23 @@ def require_strangers(dataset: Dataset) -> None:
                     f" identity {people} of the training images in"
                     f" {dataset.root}; correct the training or the test lists"
                 )
+
+
+def check_modalities(names: Sequence[str], said: str) -> None:
+    """Refuse names that no modalities can have: they name folders and protocols.
+
+    Args:
+        names: in the order of the modality axis.
+        said: where they were given, for the message.
+
+    Raises:
+        InputError: a name that is none, one name alone, or one twice.
+    """
+    odd = [name for name in names if not _MODALITY.fullmatch(name)]
+    if odd:
+        raise InputError(
+            f"{said}: {odd[0]!r} is no name of a modality; use lower-case letters, "
+            "digits and _"
+        )
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise InputError(f"{said}: must be two different names or more")

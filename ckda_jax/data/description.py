@@ -11,10 +11,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ckda_jax.data import catalog, own
+from ckda_jax.data import catalog
 from ckda_jax.data.command import Command
 from ckda_jax.data.counts import Counts, Description, describe
-from ckda_jax.data.dataset import EVERY, PUBLISHED, Names, Options
+from ckda_jax.data.dataset import (
+    EVERY,
+    PUBLISHED,
+    Names,
+    Options,
+    check_modalities,
+)
 from ckda_jax.data.protocol import Protocol
 from ckda_jax.data.tracks import SHORTEST
 from ckda_jax.retrieval.protocols import RULES
@@ -60,7 +66,7 @@ def options_of(given: argparse.Namespace) -> Options:
     """Turn these arguments into what is asked of a loader."""
     if not 1 <= given.trial <= TRIALS:
         raise InputError(f"--trial {given.trial}: RegDB has trials 1 to {TRIALS}")
-    own.check_modalities(given.modalities, f"--modalities {' '.join(given.modalities)}")
+    check_modalities(given.modalities, f"--modalities {' '.join(given.modalities)}")
     return Options(
         trial=given.trial,
         permutations=given.permutations,

@@ -31,11 +31,8 @@ UNKNOWN = -1
 CHAIN = "lanczos"
 """Resize chain of own images."""
 
-
 ABBREVIATED = 0.4
 """How alike `ir` and `infrared` are, by the measure of `nearest`."""
-
-_MODALITY = re.compile(r"[a-z0-9_]+")
 
 
 class Entry(NamedTuple):
@@ -168,26 +165,6 @@ def _names(entries: Iterable[Entry], options: Options) -> Names:
         cameras=_in_order(entry.camera for entry in entries if entry.camera),
         modalities=options.modalities,
     )
-
-
-def check_modalities(names: Sequence[str], said: str) -> None:
-    """Refuse names that no modalities can have: they name folders and protocols.
-
-    Args:
-        names: in the order of the modality axis.
-        said: where they were given, for the message.
-
-    Raises:
-        InputError: a name that is none, one name alone, or one twice.
-    """
-    odd = [name for name in names if not _MODALITY.fullmatch(name)]
-    if odd:
-        raise InputError(
-            f"{said}: {odd[0]!r} is no name of a modality; use lower-case letters, "
-            "digits and _"
-        )
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise InputError(f"{said}: must be two different names or more")
 
 
 def protocol_names(modalities: Sequence[str]) -> tuple[str, ...]:
