@@ -14,7 +14,7 @@ from ckda_jax.data.index import Labelled, label_order, require_lines, split_labe
 from ckda_jax.data.layout import Layout, open_root, require_images
 from ckda_jax.data.protocol import LIFELONG, Protocol, of_trials
 from ckda_jax.data.row import Row, as_records
-from ckda_jax.data.survey import Survey
+from ckda_jax.data.survey import Survey, of_splits
 from ckda_jax.structs import INFRARED, VISIBLE
 
 FOLDERS = {VISIBLE: "vis", INFRARED: "nir"}
@@ -155,15 +155,7 @@ def survey(
     del index_only
     train, _ = read_split(root, "train", complain)
     test, _ = read_split(root, "test", complain)
-    learned = as_records(root, itertools.chain(*train.values()))
-    return Survey(
-        splits={
-            "train": learned,
-            "test": as_records(root, itertools.chain(*test.values())),
-        },
-        train=learned,
-        protocols=_protocols(root, test, options),
-    )
+    return of_splits(root, train, test, _protocols(root, test, options))
 
 
 def _protocols(

@@ -16,7 +16,7 @@ from ckda_jax.data.decode import FEATURE_CHAIN
 from ckda_jax.data.pipeline import TrainingStream
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.classifier import fresh_slice
-from ckda_jax.engine.evaluate import Few
+from ckda_jax.engine.evaluate import Few, Ranking
 from ckda_jax.engine.results import START, Results
 from ckda_jax.engine.run import Run
 from ckda_jax.engine.stage import Stage
@@ -264,9 +264,9 @@ def evaluate(
             name = ranking.name
             row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
             desk.progress.note(evaluation_line(row))
-            doubt = ranking.warning(row) if seen else None
+            doubt = warning_line(ranking, row)
             if doubt:
-                desk.progress.note(f"warning: {dataset.name} {name}: {doubt}")
+                desk.progress.note(doubt)
             if last and this.examples and name == first:
                 few = Few(this.examples, this.workdir / EXAMPLES)
                 this.evaluator.write_examples(snapshot, dataset, ranking, few)
@@ -303,10 +303,16 @@ def scores(
         for ranking in this.evaluator.rankings(snapshot, dataset, protocols):
             name = ranking.name
             row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
-            doubt = ranking.warning(row) if seen else None
+            doubt = warning_line(ranking, row)
             if doubt:
-                warn(f"warning: {dataset.name} {name}: {doubt}")
+                warn(doubt)
             yield row
+
+
+def warning_line(ranking: Ranking, row: dict[str, Any]) -> str | None:
+    """Say in one line that a learned dataset's scores are not clearly above chance."""
+    doubt = ranking.warning(row) if row["seen"] else None
+    return doubt and f"warning: {row['dataset']} {row['protocol']}: {doubt}"
 
 
 def evaluation_line(row: dict[str, Any]) -> str:
