@@ -52,6 +52,7 @@ class Reader(Iterator[Any]):
         self._found: queue.SimpleQueue[tuple[Any, Exception | None]]
         self._found = queue.SimpleQueue()
         self._processes: set[Any] = set()
+        self._is_broken = False
         threading.Thread(target=self._read, daemon=True).start()
 
     def __next__(self) -> Any:
@@ -68,6 +69,10 @@ class Reader(Iterator[Any]):
 
     def close(self) -> None:
         """End the thread and the processes."""
+        if self._is_broken:
+            for process in self._processes:
+                process.kill()
+            return  # closing would wait for the half that never comes
         self._wanted.put(False)
         self._elements.close()
 
@@ -83,6 +88,7 @@ class Reader(Iterator[Any]):
         self._processes |= {c for c in children if c.name.startswith(NAME)}
         for process in self._processes:
             if process.exitcode not in (None, 0):
+                self._is_broken = True
                 raise _ended(process.exitcode)
 
 
