@@ -22,12 +22,12 @@ from ckda_jax.engine import origin
 from ckda_jax.engine.origin import CHECKPOINTS, Lineage, Origin
 from ckda_jax.engine.stage import Stage
 from ckda_jax.files import CONFIG as CONFIG
+from ckda_jax.files import DATA as DATA
 from ckda_jax.files import EXAMPLES, write_json, write_text
 from ckda_jax.reporting.writer import TENSORBOARD
 from ckda_jax.structs import InputError, Records
 
 LINEAGE = "lineage.json"
-DATA = "data.json"
 DATA_CHANGES = "data_changes.json"
 FOLDERS = (TENSORBOARD, CHECKPOINTS, EXAMPLES)
 """What a run makes in its directory besides files."""
