@@ -37,6 +37,7 @@ Tables = dict[str, dict[str, Any]]
 
 FREE = re.compile(
     r"data\.(workers|threads|cache|bad_images|own|roots\..*)|report\..*|compile_cache"
+    r"|mesh\..*"
     r"|train\.(log_every|gradients_every|checkpoint_every|keep_checkpoints)"
 )
 """Keys that may change when a run goes on: they have no influence on its numbers.

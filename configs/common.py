@@ -85,6 +85,11 @@ def get_config() -> ConfigDict:
     train.checkpoint_every = 500  # steps between checkpoints inside a stage
     train.keep_checkpoints = 2  # checkpoints inside a stage that are kept
 
+    config.mesh = mesh = ConfigDict()
+    mesh.model = 1  # devices that share wide parameters; the others share the batch
+    mesh.parameters = "replicated"  # replicated | fsdp: shared out like the batch
+    mesh.large = 65536  # numbers from which on an array is shared out
+
     config.optim = optim = ConfigDict()
     optim.lr = 3e-4  # base learning rate
     optim.pretrained_lr_factor = 0.5  # of patch embedding and blocks
