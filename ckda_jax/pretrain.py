@@ -27,7 +27,7 @@ from ckda_jax.data import crowd, synthetic
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.data.pipeline import Loading, TrainingStream
 from ckda_jax.data.sampling import PairedSampler
-from ckda_jax.engine import distributed, lifelong, origin, pretraining
+from ckda_jax.engine import lifelong, origin, pretraining
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.desk import Desk
 from ckda_jax.engine.interruption import Interruption
@@ -134,7 +134,7 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
     Raises:
         InputError: whatever cannot work.
     """
-    cluster = distributed.Cluster.of_all_devices()
+    cluster = build.cluster(config)
     learned = draw(config, folder, console)
     pace = Pace(
         rows=config.train.identities * config.train.images,
@@ -163,7 +163,7 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
         step=build.compiled_step(config, learns, cluster),
         shares=build.compiled_shares(learns, cluster),
         evaluator=build.evaluator(config, learns, cluster),
-        origin=cluster.replicate(start),
+        origin=cluster.lay_out(start),
         learned_before=frozenset(),
         usable=lambda stage, rows: rows,
         stream=lambda stage: stream(config, stage),
@@ -281,7 +281,7 @@ def score_sites(config: ConfigDict, folder: Path, backbone: Path) -> Scores:
     sites.stages = synthetic.NAMES
     sites.init.weights = str(backbone)
     sites.train.identities = 2  # no batch is drawn: any world is large enough
-    run = build.assemble(sites, folder, distributed.Cluster.of_all_devices())
+    run = build.assemble(sites, folder, build.cluster(sites))
     return pretraining.score(run, run.origin)
 
 

@@ -148,7 +148,7 @@ def assemble(
         step=compiled_step(config, drafted.learner, cluster),
         shares=compiled_shares(drafted.learner, cluster),
         evaluator=drafted.evaluator,
-        origin=cluster.replicate(start),
+        origin=cluster.lay_out(start),
         learned_before=frozenset(lineage.learned),
         stream=lambda stage: data.stream(
             config, stage, cluster.shard, _noted_on(Console(stderr=True))
@@ -175,7 +175,7 @@ def extend(run: Run, before: Origin) -> Run:
         InputError: another architecture, or another method's memory.
     """
     start = before.snapshot(run.origin.variables, run.origin.memory)
-    start = run.evaluator.embedder.cluster.replicate(start)
+    start = run.evaluator.embedder.cluster.lay_out(start)
     return dataclasses.replace(run, origin=start)
 
 
@@ -197,9 +197,7 @@ def compiled_step(config: ConfigDict, learns: Learner, cluster: Cluster) -> Any:
     """Compile the training step for the devices; the state given to it is consumed."""
     rows = config.train.identities * config.train.images
     cluster.check_rows(rows, "a batch (config.train.identities x config.train.images)")
-    return jax.jit(
-        make_step(learns), donate_argnums=0, out_shardings=cluster.replicated()
-    )
+    return jax.jit(cluster.keep_layout(make_step(learns)), donate_argnums=0)
 
 
 def compiled_shares(learns: Learner, cluster: Cluster) -> Shares:
