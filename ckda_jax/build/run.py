@@ -164,6 +164,7 @@ def assemble(
         evaluate_start=config.eval.before and lineage.first_index == 0,
         evaluate_unseen=config.eval.unseen,
         examples=config.report.queries,
+        skip_nonfinite=config.train.skip_nonfinite,
     )
 
 

@@ -26,6 +26,7 @@ def state(value=0.0):
         batch_stats={"mean": jnp.full(3, value)},
         opt_state=(jax.tree.map(jnp.ones_like, params), None),
         step=jnp.int32(7),
+        skipped=jnp.int32(2),
         key=jax.random.key(5),
     )
 
