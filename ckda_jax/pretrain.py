@@ -225,6 +225,7 @@ def model(config: ConfigDict, classes: int) -> PlainModel:
     settings = {name: config.model[name] for name in (*names, *rates)}
     size = tuple(config.model.image_size)
     settings["dtype"] = build.compute_dtype(config)
+    settings["micro_batches"] = build.micro_batches(config)
     return PlainModel(classes, ViT(image_size=size, modalities=1, **settings))
 
 

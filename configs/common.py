@@ -78,6 +78,7 @@ def get_config() -> ConfigDict:
     config.train = train = ConfigDict()
     train.identities = 8  # identities in a batch
     train.images = 4  # images per identity and modality in a batch
+    train.micro_batches = 1  # parts a batch is encoded in: less memory, more time
     train.epochs = 50  # epochs of every stage
     train.steps = 0  # per epoch and dataset; 0: largest modality's images // rows + 1
     train.log_every = 20  # steps between lines of the log
