@@ -10,6 +10,9 @@ from typing import Any
 CONFIG = "config.json"
 """In a run directory: its resolved config."""
 
+DATA = "data.json"
+"""In a run directory: what its images are, in numbers and digests."""
+
 RESULTS = "results.json"
 """In a run directory: everything evaluated so far."""
 

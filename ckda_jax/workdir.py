@@ -25,13 +25,13 @@ from ckda_jax.engine.distributed import Cluster
 from ckda_jax.engine.origin import CHECKPOINTS, Lineage, Origin
 from ckda_jax.engine.stage import Stage
 from ckda_jax.files import CONFIG as CONFIG
+from ckda_jax.files import DATA as DATA
 from ckda_jax.files import EXAMPLES, write_json, write_text
 from ckda_jax.locks import exclusive
 from ckda_jax.reporting.writer import TENSORBOARD
 from ckda_jax.structs import InputError, Records
 
 LINEAGE = "lineage.json"
-DATA = "data.json"
 DATA_CHANGES = "data_changes.json"
 LOCK = ".run.lock"
 FOLDERS = (TENSORBOARD, CHECKPOINTS, EXAMPLES)
@@ -42,6 +42,7 @@ Tables = dict[str, dict[str, Any]]
 
 FREE = re.compile(
     r"data\.(workers|threads|cache|bad_images|own|roots\..*)|report\..*|compile_cache"
+    r"|mesh\..*"
     r"|train\.(log_every|gradients_every|checkpoint_every|keep_checkpoints)"
     r"|train\.(skip_nonfinite|step_limit)"
 )
