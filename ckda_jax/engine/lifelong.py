@@ -73,11 +73,10 @@ def learn(
     state = train(this, desk, mixed, state, frozen)
     end = stage_end(this, stage, state.variables, frozen.memory, previous)
     method, cluster = this.learner.method, this.evaluator.embedder.cluster
-    variables = method.merge(state.variables, frozen.teacher, end)
-    variables = cluster.lay_out(variables)
+    merged = method.merge(state.variables, frozen.teacher, end)
+    variables = cluster.lay_out(merged)
     end = stage_end(this, stage, variables, frozen.memory, previous)
-    memory = method.consolidate(frozen.memory, end)
-    memory = cluster.lay_out(memory)
+    memory = cluster.lay_out(method.consolidate(frozen.memory, end))
     index = jnp.full_like(before.stage, stage.index)
     return Snapshot(variables=variables, memory=memory, stage=index)
 
@@ -144,8 +143,7 @@ def train(
             ends = desk.interruption.asked()
             log(this, desk, stage, done, divergence, fetch=ends)
             if ends:
-                saved = desk.save(stage, done, state, stream)
-                raise desk.interruption.ends(saved)
+                raise desk.interruption.ends(desk.save(stage, done, state, stream))
             turn_aside(this, desk, stage, done, state, frozen, stream)
     desk.interruption.release()
     desk.progress.end()
