@@ -27,7 +27,7 @@ from ckda_jax.data import crowd, synthetic
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.data.pipeline import Loading, TrainingStream
 from ckda_jax.data.sampling import PairedSampler
-from ckda_jax.engine import distributed, lifelong, origin, pretraining
+from ckda_jax.engine import lifelong, origin, pretraining
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.desk import Desk
 from ckda_jax.engine.interruption import Interruption
@@ -134,7 +134,7 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
     Raises:
         InputError: whatever cannot work.
     """
-    cluster = distributed.Cluster.of_all_devices()
+    cluster = build.cluster(config)
     learned = draw(config, folder, console)
     pace = Pace(
         rows=config.train.identities * config.train.images,
@@ -163,7 +163,7 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
         step=build.compiled_step(config, learns, cluster),
         shares=build.compiled_shares(learns, cluster),
         evaluator=build.evaluator(config, learns, cluster),
-        origin=cluster.replicate(start),
+        origin=cluster.lay_out(start),
         learned_before=frozenset(),
         usable=lambda stage, rows: rows,
         stream=lambda stage: stream(config, stage),
@@ -225,6 +225,7 @@ def model(config: ConfigDict, classes: int) -> PlainModel:
     settings = {name: config.model[name] for name in (*names, *rates)}
     size = tuple(config.model.image_size)
     settings["dtype"] = build.compute_dtype(config)
+    settings["micro_batches"] = build.micro_batches(config)
     return PlainModel(classes, ViT(image_size=size, modalities=1, **settings))
 
 
@@ -281,7 +282,7 @@ def score_sites(config: ConfigDict, folder: Path, backbone: Path) -> Scores:
     sites.stages = synthetic.NAMES
     sites.init.weights = str(backbone)
     sites.train.identities = 2  # no batch is drawn: any world is large enough
-    run = build.assemble(sites, folder, distributed.Cluster.of_all_devices())
+    run = build.assemble(sites, folder, build.cluster(sites))
     return pretraining.score(run, run.origin)
 
 

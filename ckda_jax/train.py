@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     before = None if args.init_from is None else workdir.read_origin(args.init_from)
     lineage = origin.Lineage() if before is None else before.lineage
     workdir.check(args.workdir, config, lineage)
-    cluster = distributed.Cluster.of_all_devices()
+    cluster = build.cluster(config)
     if args.check:
         with tempfile.TemporaryDirectory() as scratch:
             draft = build.draft(config, Path(scratch), cluster, lineage)

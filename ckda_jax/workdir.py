@@ -42,6 +42,7 @@ Tables = dict[str, dict[str, Any]]
 
 FREE = re.compile(
     r"data\.(workers|threads|cache|bad_images|own|roots\..*)|report\..*|compile_cache"
+    r"|mesh\..*"
     r"|train\.(log_every|gradients_every|checkpoint_every|keep_checkpoints)"
     r"|train\.(skip_nonfinite|step_limit)"
 )

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from multiprocessing import connection
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 CHECK = 1.0
 """Seconds of waiting for an element after which the processes are looked at."""
@@ -20,6 +20,7 @@ ENDED = re.compile(r"process was terminated unexpectedly with exit code (-?\d+)"
 """What Grain says of a worker process that is no more."""
 
 
+@runtime_checkable
 class Elements(Protocol):
     """An iterator of Grain's, which can be closed."""
 
@@ -52,6 +53,7 @@ class Reader(Iterator[Any]):
         self._found: queue.SimpleQueue[tuple[Any, Exception | None]]
         self._found = queue.SimpleQueue()
         self._processes: set[Any] = set()
+        self._is_broken = False
         threading.Thread(target=self._read, daemon=True).start()
 
     def __next__(self) -> Any:
@@ -68,6 +70,10 @@ class Reader(Iterator[Any]):
 
     def close(self) -> None:
         """End the thread and the processes."""
+        if self._is_broken:
+            for process in self._processes:
+                process.kill()
+            return  # closing would wait for the half that never comes
         self._wanted.put(False)
         self._elements.close()
 
@@ -83,6 +89,7 @@ class Reader(Iterator[Any]):
         self._processes |= {c for c in children if c.name.startswith(NAME)}
         for process in self._processes:
             if process.exitcode not in (None, 0):
+                self._is_broken = True
                 raise _ended(process.exitcode)
 
 

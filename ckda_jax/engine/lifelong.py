@@ -91,11 +91,12 @@ def learn(
     state, frozen = begin(this, mixed, before, previous)
     state = train(this, desk, mixed, state, frozen)
     end = stage_end(this, stage, state.variables, frozen.memory, previous)
-    method = this.learner.method
+    method, cluster = this.learner.method, this.evaluator.embedder.cluster
     variables = method.merge(state.variables, frozen.teacher, end)
+    variables = cluster.lay_out(variables)
     end = stage_end(this, stage, variables, frozen.memory, previous)
     memory = method.consolidate(frozen.memory, end)
-    memory = this.evaluator.embedder.cluster.replicate(memory)
+    memory = cluster.lay_out(memory)
     index = jnp.full_like(before.stage, stage.index)
     return Snapshot(variables=variables, memory=memory, stage=index)
 
@@ -125,7 +126,8 @@ def begin(
         key=this.key,
     )
     # A copy: the step consumes its state, which must not be the teacher or the run key.
-    state = copy(cluster.replicate(state))
+    state = copy(cluster.lay_out(state))
+    memory = cluster.lay_out(memory)
     return state, Frozen(teacher=teacher, memory=memory, stage=info)
 
 

@@ -9,36 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rich.console import Console
 
 from ckda_jax.engine import lifelong
-from ckda_jax.engine.checkpoint import Checkpoints, Position
-from ckda_jax.engine.desk import Desk
+from ckda_jax.engine.checkpoint import Position
 from ckda_jax.engine.divergence import Divergence
 from ckda_jax.engine.lifelong import due, evaluation_line
-from ckda_jax.engine.results import START, Results
+from ckda_jax.engine.results import START
 from ckda_jax.engine.run import Pauses
-from ckda_jax.reporting.progress import Progress
-from ckda_jax.reporting.writer import Writer
 from tests import runs
-
-
-@pytest.fixture
-def desk(tmp_path, assembled):
-    """A desk whose files are in a folder of their own."""
-    content = runs.results(assembled.workdir)
-    content["datasets"].append("llcm")
-    made = Desk(
-        checkpoints=Checkpoints(tmp_path / "checkpoints"),
-        results=Results(tmp_path / "results.json", content),
-        writer=Writer(tmp_path, tensorboard=False),
-        progress=Progress(
-            ["regdb", "sysu"], [4, 4], images_per_step=16, console=Console(quiet=True)
-        ),
-    )
-    yield made
-    made.writer.close()
-    made.checkpoints.close()
 
 
 def start(assembled, snapshot, index):
