@@ -140,8 +140,11 @@ def test_the_best_state_of_a_stage_stays_and_what_is_no_number_is_never_best(tmp
     checkpoints = Checkpoints(tmp_path, keep=1)
     scores = [0.1, 0.5, float("nan"), 0.5, float("inf"), 0.3, None]
     for step, score in enumerate(scores, start=1):
-        checkpoints.save_step(Position(0, step), state(), {}, score=score)
-    checkpoints.save_step(Position(1, 1), state(), {}, score=0.2)
+        checkpoints.save_step(Position(0, step), state(), {})
+        if score is not None:
+            checkpoints.rate(Position(0, step), score)
+    checkpoints.save_step(Position(1, 1), state(), {})
+    checkpoints.rate(Position(1, 1), 0.2)
     checkpoints.save_step(Position(1, 2), state(), {})
     checkpoints.close()
     kept = sorted(path.name for path in (tmp_path / "steps").iterdir())
