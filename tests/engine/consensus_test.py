@@ -47,9 +47,9 @@ def test_alone_a_process_answers_itself():
 
 
 def test_all_have_the_answer_of_the_main_process(told):
-    assert told(lambda: {"stage": 1, "names": ["ä"]}) == [
-        {"stage": 1, "names": ["ä"]}
-    ] * 2
+    assert (
+        told(lambda: {"stage": 1, "names": ["ä"]}) == [{"stage": 1, "names": ["ä"]}] * 2
+    )
 
 
 def test_all_raise_what_the_main_process_does(told):

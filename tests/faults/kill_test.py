@@ -1,18 +1,14 @@
 """Faults 1 to 3: a run that is killed, wherever that is, ends as one that is not."""
 
-import json
 import random
 import signal
 import subprocess
 import sys
-import time
 
-import chex
 import pytest
 
 from ckda_jax import trees
 from ckda_jax.engine.checkpoint import Checkpoints
-from ckda_jax.engine.shelf import Position
 from tests import runs
 
 LINES = (
