@@ -45,12 +45,14 @@ class Attention(nn.Module):
             nn.Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
         )
         qkv = dense(3 * d, name="qkv")(tokens)
-        qkv = qkv.reshape(r * b, n, 3, self.heads, d // self.heads)
-        query, key, value = (qkv[:, :, i] for i in range(3))
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) * (d // self.heads) ** -0.5
+        # Modality and row stay two axes: merged, rows could not stay on their devices.
+        qkv = qkv.reshape(r, b, n, 3, self.heads, d // self.heads)
+        query, key, value = (qkv[..., i, :, :] for i in range(3))
+        scores = jnp.einsum("rbqhd,rbkhd->rbhqk", query, key)
+        scores = scores * (d // self.heads) ** -0.5
         weights = nn.softmax(norm.at_least_float32(scores)).astype(scores.dtype)
         weights = nn.Dropout(self.attention_dropout, deterministic=not train)(weights)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+        mixed = jnp.einsum("rbhqk,rbkhd->rbqhd", weights, value)
         mixed = dense(d, name="proj")(mixed.reshape(r, b, n, d))
         return nn.Dropout(self.dropout, deterministic=not train)(mixed)
 
