@@ -189,7 +189,11 @@ def test_check_writes_nothing(tmp_path, config):
 
 def test_a_refusal_takes_away_what_was_written(tmp_path):
     folder = tmp_path / "a" / "run"
-    with pytest.raises(InputError, match="no"), workdir.untouched_if_refused(folder):
+    with (
+        pytest.raises(InputError, match="no"),
+        workdir.held(folder),
+        workdir.untouched_if_refused(folder),
+    ):
         (folder / "world" / "site").mkdir(parents=True)
         (folder / "world" / "site" / "image").touch()
         raise InputError("no")
@@ -209,3 +213,18 @@ def test_without_a_refusal_all_stays(tmp_path):
     with workdir.untouched_if_refused(tmp_path / "run"):
         (tmp_path / "run").mkdir()
     assert runs.listing(tmp_path) == ["run"]
+
+
+def test_a_directory_is_held_by_one_run(tmp_path):
+    folder = tmp_path / "a" / "run"
+    with workdir.held(folder):
+        with (
+            pytest.raises(InputError, match="--workdir .*/a/run: locked by pid"),
+            workdir.held(folder),
+        ):
+            pass
+        assert runs.listing(folder) == [workdir.LOCK]
+    assert runs.listing(tmp_path) == []
+    with workdir.held(folder):
+        (folder / "config.json").touch()
+    assert runs.listing(folder) == ["config.json"]

@@ -1,6 +1,7 @@
 """From a config to the values of a run: the only place where names become objects."""
 
 from ckda_jax.build.cache import use_compile_cache as use_compile_cache
+from ckda_jax.build.cluster import cluster as cluster
 from ckda_jax.build.data import datasets as datasets
 from ckda_jax.build.data import images_per_step as images_per_step
 from ckda_jax.build.data import require_lifelong as require_lifelong
@@ -19,6 +20,7 @@ from ckda_jax.build.modalities import modalities as modalities
 from ckda_jax.build.model import compute_dtype as compute_dtype
 from ckda_jax.build.model import grid as grid
 from ckda_jax.build.model import load_weights as load_weights
+from ckda_jax.build.model import micro_batches as micro_batches
 from ckda_jax.build.model import model as model
 from ckda_jax.build.model import shapes as shapes
 from ckda_jax.build.model import variables as variables
