@@ -78,19 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not 0 <= args.rerank < math.inf:
         raise InputError(f"--rerank {args.rerank}: no number of GiB; give one above 0")
     distributed.initialise()
-    cluster = distributed.Cluster.of_all_devices()
-    console = Console(highlight=False, quiet=not cluster.is_main)
-    found = [scores(folder, args, cluster, console) for folder in args.workdir]
+    console = Console(highlight=False, quiet=not distributed.is_main())
+    found = [scores(folder, args, console) for folder in args.workdir]
     if len(found) > 1:
         tables.print_tables([tables.run_table(found)], console)
     return 0
 
 
 def scores(
-    folder: Path,
-    args: argparse.Namespace,
-    cluster: distributed.Cluster,
-    console: Console,
+    folder: Path, args: argparse.Namespace, console: Console
 ) -> list[dict[str, Any]]:
     """Evaluate a run, print its scores and, of published protocols, record them.
 
@@ -98,6 +94,7 @@ def scores(
         Rows as in `results.json`.
     """
     config = adapted(config_lib.from_json(folder / workdir.CONFIG), args)
+    cluster = build.cluster(config, learns=False)
     build.use_compile_cache(config.compile_cache)
     lineage = workdir.read_lineage(folder)
     checkpoints = Checkpoints(folder / origin.CHECKPOINTS, writes=False)

@@ -85,6 +85,13 @@ def get_config() -> ConfigDict:
     train.gradients_every = 0  # steps between gradient shares, one process; 0: never
     train.checkpoint_every = 500  # steps between checkpoints inside a stage
     train.keep_checkpoints = 2  # checkpoints inside a stage that are kept
+    train.skip_nonfinite = 0  # steps of a stage left out for not being finite
+    train.step_limit = 1800.0  # seconds a step may take, compiling included; 0: any
+
+    config.mesh = mesh = ConfigDict()
+    mesh.model = 1  # devices that share wide parameters; the others share the batch
+    mesh.parameters = "replicated"  # replicated | fsdp: shared out like the batch
+    mesh.large = 65536  # numbers from which on an array is shared out
 
     config.optim = optim = ConfigDict()
     optim.lr = 3e-4  # base learning rate

@@ -1,6 +1,7 @@
 """From a config to the values of a run: the only place where names become objects."""
 
 from ckda_jax.build.cache import use_compile_cache as use_compile_cache
+from ckda_jax.build.cluster import cluster as cluster
 from ckda_jax.build.data import datasets as datasets
 from ckda_jax.build.data import images_per_step as images_per_step
 from ckda_jax.build.data import require_lifelong as require_lifelong

@@ -16,6 +16,7 @@ from PIL import Image
 
 from ckda_jax import config as config_lib
 from ckda_jax import trees
+from ckda_jax.build.cluster import cluster
 from ckda_jax.build.method import augment, method, optimiser
 from ckda_jax.build.modalities import modalities
 from ckda_jax.build.model import model, shapes
@@ -141,7 +142,7 @@ def load_model(workdir: str | Path, stage: int | None = None) -> Model:
     saved = checkpoints.restore_as_saved(index)
     checkpoints.close()
     learns = _learner(config, saved, folder)
-    cluster = Cluster.of_all_devices()
+    devices = cluster(config, learns=False)
     start = _shapes(config, learns)
     kept = {part: _fill(start[part], saved[part], part, folder) for part in start}
     snapshot = Snapshot(**kept, stage=jnp.int32(index))
@@ -150,8 +151,8 @@ def load_model(workdir: str | Path, stage: int | None = None) -> Model:
         stage=index + 1,
         digest=digest(config, kept, index),
         modalities=modalities(config),
-        embedder=_embedder(config, learns, cluster),
-        snapshot=cluster.replicate(snapshot),
+        embedder=_embedder(config, learns, devices),
+        snapshot=devices.lay_out(snapshot),
     )
 
 
@@ -230,15 +231,15 @@ def _fill(like: Tree, saved: Tree, part: str, folder: Path) -> Tree:
     return trees.map_named(lambda name, _: np.asarray(old[name]), like)
 
 
-def _embedder(config: ConfigDict, learns: Learner, cluster: Cluster) -> Embedder:
+def _embedder(config: ConfigDict, learns: Learner, devices: Cluster) -> Embedder:
     """Make what runs the model, on batches that the devices of this machine share."""
-    devices = cluster.mesh.shape["data"]
+    share = devices.mesh.shape["data"]
     return Embedder(
         learner=learns,
         normalise=augment(config).normalise,
-        cluster=cluster,
+        cluster=devices,
         size=tuple(config.model.image_size),
-        batch=-(-config.eval.batch // devices) * devices,
+        batch=-(-config.eval.batch // share) * share,
         threads=max(config.data.threads, 1),
     )
 

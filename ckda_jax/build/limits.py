@@ -13,6 +13,7 @@ from ckda_jax.data.dataset import GALLERIES, OWN_RULES
 from ckda_jax.data.images import BAD_IMAGES
 from ckda_jax.engine.augment import FILLS
 from ckda_jax.engine.evaluate import check_per_dataset
+from ckda_jax.engine.layout import PARAMETERS
 from ckda_jax.losses.metric import ANCHORS
 from ckda_jax.methods import METHODS
 from ckda_jax.methods.alignment import STUDENT_SPACES
@@ -64,9 +65,11 @@ RANGES = (
     (r"model\.(mlp_ratio|epsilon)", ABOVE_0),
     (r"(model|prompts)\.(.*dropout|drop_path)", DROP),
     (r"prompts\.(patch_size|.*_width)", FROM_1),
-    (r"train\.(steps|gradients_every)|report\.queries|eval\.seed", FROM_0),
+    (r"train\.(steps|gradients_every|skip_nonfinite|step_limit)", FROM_0),
+    (r"report\.queries|eval\.seed", FROM_0),
     (r"train\.identities", Range(2)),
     (r"train\..*|eval\.batch", FROM_1),
+    (r"mesh\.(model|large)", FROM_1),
     (r"optim\..*", FROM_0),
     (r"augment\.flip|erasing\.probability|merge\.old_weight", SHARE),
     (r"augment\.(brightness|contrast)", FROM_0),
@@ -92,6 +95,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "alignment.student_space": STUDENT_SPACES,
     "prompts.compare": COMPARISONS,
     "cross.anchor": ANCHORS,
+    "mesh.parameters": PARAMETERS,
     "carry_classifier": ("never", "equal_count"),
     "norm.eval_statistics": EVAL_STATISTICS,
 }

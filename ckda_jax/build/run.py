@@ -147,7 +147,7 @@ def assemble(
         step=compiled_step(config, drafted.learner, cluster),
         shares=compiled_shares(drafted.learner, cluster),
         evaluator=drafted.evaluator,
-        origin=cluster.replicate(start),
+        origin=cluster.lay_out(start),
         learned_before=frozenset(lineage.learned),
         stream=lambda stage: data.stream(
             config, stage, cluster.shard, _noted_on(Console(stderr=True))
@@ -163,6 +163,7 @@ def assemble(
         evaluate_start=config.eval.before and lineage.first_index == 0,
         evaluate_unseen=config.eval.unseen,
         examples=config.report.queries,
+        skip_nonfinite=config.train.skip_nonfinite,
     )
 
 
@@ -173,7 +174,7 @@ def extend(run: Run, before: Origin) -> Run:
         InputError: another architecture, or another method's memory.
     """
     start = before.snapshot(run.origin.variables, run.origin.memory)
-    start = run.evaluator.embedder.cluster.replicate(start)
+    start = run.evaluator.embedder.cluster.lay_out(start)
     return dataclasses.replace(run, origin=start)
 
 
@@ -194,9 +195,7 @@ def evaluator(config: ConfigDict, learns: Learner, cluster: Cluster) -> Evaluato
 def compiled_step(config: ConfigDict, learns: Learner, cluster: Cluster) -> Any:
     """Compile the training step for the devices; the state given to it is consumed."""
     _check_batch(config, cluster)
-    return jax.jit(
-        make_step(learns), donate_argnums=0, out_shardings=cluster.replicated()
-    )
+    return jax.jit(cluster.keep_layout(make_step(learns)), donate_argnums=0)
 
 
 def compiled_shares(learns: Learner, cluster: Cluster) -> Shares:

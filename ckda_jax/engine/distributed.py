@@ -1,7 +1,7 @@
 """The devices of a run: one mesh over all processes, batch over `data`."""
 
 import dataclasses
-import os
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,31 +9,27 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from ckda_jax.structs import InputError, Tree
-
-COORDINATOR = "CKDA_COORDINATOR"
-PROCESSES = "CKDA_PROCESSES"
-PROCESS = "CKDA_PROCESS"
+from ckda_jax import trees
+from ckda_jax.engine import rendezvous
+from ckda_jax.engine.layout import DATA, MODEL, REPLICATED, Layout
+from ckda_jax.engine.state import Frozen, TrainState
+from ckda_jax.engine.step import Step
+from ckda_jax.methods.base import Metrics
+from ckda_jax.structs import Batch, InputError, Tree
 
 
 def initialise() -> None:
     """Join the other processes of the run, where a launcher's environment names them.
 
-    Reads `CKDA_COORDINATOR` (host:port), `CKDA_PROCESSES` and `CKDA_PROCESS`; without
-    them the run has one process. Must run before JAX touches a device.
+    Must run before JAX touches a device; environment and errors as of
+    `rendezvous.join`.
     """
-    address = os.environ.get(COORDINATOR)
-    if address is None:
-        return
-    try:
-        count, index = int(os.environ[PROCESSES]), int(os.environ[PROCESS])
-    except (KeyError, ValueError) as error:
-        raise InputError(
-            f"{COORDINATOR}={address} is set, but {PROCESSES} and {PROCESS} are not "
-            f"both integers ({error}); start the processes with launch/local.sh"
-        ) from error
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(address, num_processes=count, process_id=index)
+    rendezvous.join()
+
+
+def is_main() -> bool:
+    """Whether this process writes the run's files."""
+    return jax.process_index() == 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,15 +38,38 @@ class Cluster:
 
     Attributes:
         mesh: all devices, axes `data` and `model`.
+        layout: the rules for states, teachers and memories.
     """
 
     mesh: Mesh
+    layout: Layout = REPLICATED
 
     @classmethod
-    def of_all_devices(cls) -> "Cluster":
-        """Use every device of every process for data parallelism."""
-        devices = np.asarray(jax.devices()).reshape(-1, 1)
-        return cls(Mesh(devices, ("data", "model"), axis_types=(AxisType.Auto,) * 2))
+    def of_all_devices(cls, model: int = 1, layout: Layout = REPLICATED) -> "Cluster":
+        """Use every device of every process, the batch shared out over most of them.
+
+        Args:
+            model: devices along the axis `model`; the others are along `data`.
+            layout: the rules.
+
+        Raises:
+            InputError: a process does not have a multiple of `model` devices.
+        """
+        if jax.local_device_count() % model:
+            raise InputError(
+                f"config.mesh.model={model} devices along the axis `model` cannot be "
+                f"taken of the {jax.local_device_count()} of a process; choose a "
+                "divisor of that"
+            )
+        # In the order of the processes, so that each has a contiguous share of a batch.
+        return cls.of(jax.devices(), model, layout)
+
+    @classmethod
+    def of(cls, devices: Sequence[Any], model: int, layout: Layout) -> "Cluster":
+        """Use some devices, neighbours along `model`."""
+        grid = np.asarray(devices).reshape(-1, model)
+        mesh = Mesh(grid, (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)
+        return cls(mesh, layout)
 
     @property
     def shard(self) -> tuple[int, int]:
@@ -60,19 +79,28 @@ class Cluster:
     @property
     def is_main(self) -> bool:
         """Whether this process writes the run's files."""
-        return jax.process_index() == 0
+        return is_main()
 
     def replicated(self) -> NamedSharding:
         """Lay an array out whole on every device."""
         return NamedSharding(self.mesh, PartitionSpec())
 
     def over_data(self, axis: int) -> NamedSharding:
-        """Share an array's `axis` out over the devices."""
-        return NamedSharding(self.mesh, PartitionSpec(*[None] * axis, "data"))
+        """Share an array's `axis` out over the devices along `data`."""
+        return NamedSharding(self.mesh, PartitionSpec(*[None] * axis, DATA))
+
+    def shardings(self, tree: Tree) -> Tree:
+        """Look up how each array of a tree, or what has its shape, is laid out."""
+
+        def sharding(name: str, leaf: Any) -> NamedSharding:
+            spec = self.layout.spec(name, np.shape(leaf), self.mesh.shape)
+            return NamedSharding(self.mesh, spec)
+
+        return trees.map_named(sharding, tree)
 
     def check_rows(self, rows: int, what: str) -> None:
         """Refuse a number of batch rows that the devices cannot share equally."""
-        devices = self.mesh.shape["data"]
+        devices = self.mesh.shape[DATA]
         if rows % devices:
             raise InputError(
                 f"{what} has {rows} rows, which {devices} devices cannot share "
@@ -93,16 +121,42 @@ class Cluster:
 
     def replicate(self, tree: Tree) -> Tree:
         """Copy a tree, equal in all processes, to every device."""
-        sharding = self.replicated()
+        return self._place(tree, jax.tree.map(lambda _: self.replicated(), tree))
+
+    def lay_out(self, tree: Tree) -> Tree:
+        """Lay a tree, equal in all processes, out by the rules."""
+        return self._place(tree, self.shardings(tree))
+
+    def keep_layout(self, step: Step) -> Step:
+        """Make a step leave its state laid out by the rules, and metrics everywhere."""
+
+        def kept(
+            state: TrainState, frozen: Frozen, batch: Batch
+        ) -> tuple[TrainState, Metrics]:
+            state, metrics = step(state, frozen, batch)
+            constrain = jax.lax.with_sharding_constraint
+            state = constrain(state, self.shardings(state))
+            return state, constrain(metrics, self.replicated())
+
+        return kept
+
+    def _place(self, tree: Tree, shardings: Tree) -> Tree:
         if jax.process_count() == 1:
-            return jax.device_put(tree, sharding)
+            return jax.device_put(tree, shardings)
+        placed = jax.tree.map(_place_among_processes, tree, shardings)
+        # What moves between processes must have arrived before other programs start.
+        return jax.block_until_ready(placed)
 
-        def place(array: Any) -> jax.Array:
-            dtype: Any = getattr(array, "dtype", None)
-            if jnp.issubdtype(dtype, jax.dtypes.prng_key):
-                data = place(jax.random.key_data(array))
-                return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
-            array = np.asarray(array)
-            return jax.make_array_from_process_local_data(sharding, array)
 
-        return jax.tree.map(place, tree)
+def _place_among_processes(array: Any, sharding: NamedSharding) -> jax.Array:
+    """Lay out an array that is equal in all processes, or lies on all their devices."""
+    if isinstance(array, jax.Array) and not array.is_fully_addressable:
+        return jax.device_put(array, sharding)
+    dtype: Any = getattr(array, "dtype", None)
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        data = _place_among_processes(jax.random.key_data(array), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
+    whole = np.asarray(array)
+    return jax.make_array_from_callback(
+        whole.shape, sharding, lambda index: whole[index]
+    )

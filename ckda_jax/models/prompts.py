@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from ckda_jax.models import norm
+from ckda_jax.models.dropout import Dropout
 from ckda_jax.structs import Tree
 
 WEIGHT_INIT = nn.initializers.normal(0.02)
@@ -146,7 +147,7 @@ class CommonPrompt(nn.Module):
         rows = dense(rows.shape[-1], name="up")(nn.relu(mixed))
         h, w = images.shape[-3:-1]
         prompt = unpatchify(rows, self.patch_size, (h, w))
-        prompt = nn.Dropout(self.dropout, deterministic=not train)(prompt)
+        prompt = Dropout(self.dropout)(prompt, train)
         return prompt, {
             "projected": projected,
             "normalised": normalised,
@@ -197,7 +198,7 @@ class SpecificPrompt(nn.Module):
         rows = dense(rows.shape[-1], name="up")(hidden)
         h, w = images.shape[-3:-1]
         prompt = unpatchify(rows, self.patch_size, (h, w))
-        return nn.Dropout(self.dropout, deterministic=not train)(prompt)
+        return Dropout(self.dropout)(prompt, train)
 
 
 _IN_AXES: Any = (0, 0, None)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from ckda_jax.models import micro, norm
 from ckda_jax.models.block import INIT, Block, Wrap
+from ckda_jax.models.dropout import Dropout
 from ckda_jax.models.stem import Stem
 
 
@@ -106,7 +107,7 @@ class ViT(nn.Module):
         )(images)
         patches = tokens
         tokens = self._embed(tokens, modality)
-        tokens = nn.Dropout(self.dropout, deterministic=not train)(tokens)
+        tokens = Dropout(self.dropout)(tokens, train)
         embedded = tokens
         rates = jnp.linspace(0, self.drop_path, self.depth)
         blocks = self._blocks(train, wrap, maps)

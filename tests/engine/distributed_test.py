@@ -1,16 +1,24 @@
 """Devices and processes: how arrays are laid out, and two processes as one."""
 
+import json
 import subprocess
+import sys
+from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
-from ckda_jax.engine import distributed
+from ckda_jax.engine import distributed, rendezvous
+from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.distributed import Cluster
+from ckda_jax.engine.layout import REPLICATED, Layout
+from ckda_jax.methods.base import Method
 from ckda_jax.structs import InputError
-from tests import runs
+from tests import runs, tiny
 
 
 @pytest.fixture
@@ -49,6 +57,78 @@ def test_replicate_among_processes_takes_typed_keys(cluster, monkeypatch):
     assert placed["a"].tolist() == [0, 1, 2]
 
 
+def laid_out(fsdp: Cluster) -> tuple[Any, Any]:
+    """Lay a state out; return it and where its arrays are."""
+    learns = tiny.learner(Method())
+    state = fsdp.lay_out(tiny.state(learns, tiny.variables(learns.model)))
+    return state, jax.tree.map(lambda leaf: leaf.sharding, state)
+
+
+def test_large_arrays_are_shared_out_and_stay_so_in_a_step(fsdp):
+    state, before = laid_out(fsdp)
+    kernel = state.params["backbone"]["blocks"]["mlp"]["fc1"]["kernel"]
+    assert [s.data.shape for s in kernel.addressable_shards] == [(2, 12, 12)] * 2
+    assert state.key.sharding.is_fully_replicated
+    assert state.params["neck"]["scale"].sharding.is_fully_replicated
+
+    def gathers(state, frozen, batch):
+        del frozen, batch
+        return jax.tree.map(lambda x: x + 1 if x.dtype == "float32" else x, state), {}
+
+    gathered = jax.jit(gathers, out_shardings=fsdp.replicated())(state, None, None)[0]
+    kept, _ = jax.jit(fsdp.keep_layout(gathers))(gathered, None, None)
+    after = jax.tree.map(lambda leaf: leaf.sharding, kept)
+    assert jax.tree.all(jax.tree.map(lambda a, b: a == b, before, after))
+
+
+def test_what_one_device_saved_is_restored_on_two_and_back(fsdp, tmp_path):
+    one = Cluster.of(jax.devices()[:1], 1, REPLICATED)
+    spread, where = laid_out(fsdp)
+    whole = one.lay_out(jax.device_get(spread))
+    for name, saved, like in (("1", whole, spread), ("2", spread, whole)):
+        checkpoints = Checkpoints(tmp_path / name)
+        checkpoints.save_step(Position(0, 1), saved, {})
+        found, _ = checkpoints.restore_step(Position(0, 1), like)
+        checkpoints.close()
+        chex.assert_trees_all_equal(jax.device_get(found), jax.device_get(saved))
+        asked = jax.tree.map(lambda leaf: leaf.sharding, like)
+        got = jax.tree.map(lambda leaf: leaf.sharding, found)
+        assert jax.tree.all(jax.tree.map(lambda a, b: a == b, asked, got))
+    assert where.params["classifier"]["kernel"].spec == P(None, "data")
+
+
+@pytest.mark.slow
+def test_steps_do_not_depend_on_the_devices(tmp_path):
+    """Several steps of a later stage, in float64 but for the augmentation."""
+    sizes = [f"--config.{k}={v}" for k, v in runs.TINY.items() if "." in k]
+    meshes = ["1x1", "2x1", "4x1:fsdp", "4x2:fsdp"]
+    command = ["benchmarks/invariance.py", "--config", str(runs.COMMON), *sizes]
+    command += ["--float64", "--large", "64", "--steps", "3", "--meshes", *meshes]
+    environment = runs.environment(tmp_path)
+    environment["XLA_FLAGS"] += " --xla_force_host_platform_device_count=8"
+    done = subprocess.run(
+        [sys.executable, *command],
+        env=environment | {"PYTHONPATH": str(runs.ROOT), "JAX_PLATFORMS": "cpu"},
+        cwd=runs.ROOT,
+        text=True,
+        capture_output=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["mesh"]: row for row in json.loads(done.stdout)["rows"]}
+    one = rows["1x1"]
+    assert len(set(one["losses"])) == 3
+    for mesh in meshes[1:]:
+        row = rows[mesh]
+        assert row["losses"] == pytest.approx(one["losses"], rel=1e-9), mesh
+        assert row["parameter_difference"]["largest"] < 1e-8, mesh
+        assert row["layout_kept"], mesh
+    # A batch is shared out in any case; with fsdp so is what is kept, and gathered.
+    bytes_of = [rows[mesh]["argument_bytes"] for mesh in meshes]
+    assert bytes_of[2] < 0.4 * bytes_of[1] and bytes_of[3] < bytes_of[2]
+    assert "all-gather" in rows["4x1:fsdp"]["collectives"]
+
+
 def test_rows_that_devices_cannot_share_are_refused(cluster):
     cluster.check_rows(4, "a batch")
     with pytest.raises(InputError, match="a batch has 3 rows, which 2 devices"):
@@ -56,50 +136,23 @@ def test_rows_that_devices_cannot_share_are_refused(cluster):
 
 
 @pytest.fixture
-def joined(monkeypatch):
-    """Catch what processes would be joined with."""
-    caught = {}
-    monkeypatch.setattr(
-        jax.distributed, "initialize", lambda *a, **k: caught.update(k, address=a[0])
-    )
-    monkeypatch.setattr(jax.config, "update", lambda *a: None)
-    return caught
+def fsdp():
+    """Two devices that share large parameters out, and nearly all are large."""
+    return Cluster.of(jax.devices(), 1, Layout(parameters="fsdp", heads=2, large=100))
 
 
-def test_a_process_alone_joins_nobody(monkeypatch, joined):
-    monkeypatch.delenv(distributed.COORDINATOR, raising=False)
-    distributed.initialise()
-    assert joined == {}
-
-
-def test_a_launchers_environment_names_the_others(monkeypatch, joined):
-    monkeypatch.setenv(distributed.COORDINATOR, "host:1")
-    monkeypatch.setenv(distributed.PROCESSES, "4")
-    monkeypatch.setenv(distributed.PROCESS, "3")
-    distributed.initialise()
-    assert joined == {"address": "host:1", "num_processes": 4, "process_id": 3}
-
-
-@pytest.mark.parametrize("values", [{}, {"PROCESSES": "2"}, {"PROCESSES": "two"}])
-def test_half_an_environment_is_refused(monkeypatch, joined, values):
-    monkeypatch.setenv(distributed.COORDINATOR, "host:1")
-    for name in ("PROCESSES", "PROCESS"):
-        variable = getattr(distributed, name)
-        monkeypatch.delenv(variable, raising=False)
-        if name in values:
-            monkeypatch.setenv(variable, values[name])
-    with pytest.raises(
-        InputError, match="CKDA_PROCESSES and CKDA_PROCESS are not both"
-    ):
+def test_initialise_reads_the_launchers_environment(monkeypatch):
+    monkeypatch.setenv(rendezvous.COORDINATOR, "nowhere")
+    with pytest.raises(InputError, match="CKDA_COORDINATOR=nowhere: must be HOST:PORT"):
         distributed.initialise()
-    assert joined == {}
 
 
 @pytest.mark.slow
 def test_two_processes_compute_what_one_does(finished, world, tmp_path):
     folder = tmp_path / "run"
     launch = [str(runs.ROOT / "launch" / "local.sh"), "2"]
-    words = runs.words(folder, world, train__gradients_every=4)
+    shared = {"mesh__parameters": "fsdp", "mesh__large": 100}
+    words = runs.words(folder, world, train__gradients_every=4, **shared)
     command = [*launch, *runs.command("train", words)]
     done = subprocess.run(
         command,
