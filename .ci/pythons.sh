@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Finds the Pythons of this machine; sourced by run and refresh-constraints.
 
 # Prints "VERSION PATH" for every Python 3 that starts, oldest first, each once.

@@ -69,11 +69,10 @@ def inputs(config, learner: Learner) -> tuple[TrainState, Frozen, Batch]:
         replayed=jnp.zeros(2 * CLASSES, bool),
     )
     params = variables["params"]
-    state = TrainState(
+    state = TrainState.start(
         params=params,
         batch_stats=variables["batch_stats"],
         opt_state=learner.optimiser.transform(params).init(params),
-        step=jnp.int32(0),
         key=jax.random.key(0),
     )
     m, people = len(build.modalities(config)), config.train.identities

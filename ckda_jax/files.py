@@ -1,16 +1,17 @@
-"""Files written whole or not at all, JSON that any reader accepts, and a lock."""
+"""Files written whole or not at all, and JSON that any reader accepts."""
 
-import contextlib
-import errno
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 CONFIG = "config.json"
 """In a run directory: its resolved config."""
+
+DATA = "data.json"
+"""In a run directory: what its images are, in numbers and digests."""
 
 RESULTS = "results.json"
 """In a run directory: everything evaluated so far."""
@@ -70,51 +71,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-@contextlib.contextmanager
-def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
-    """Wait until no other process holds the lock of this name, and hold it.
-
-    The system takes the lock from a process that dies, however it dies.
-
-    Args:
-        path: a file, made to be locked and removed afterwards.
-
-    Yields:
-        False where the file system knows no locks: then nothing is held.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with open(path, "w", encoding="utf-8") as file:
-            held = _lock(file)
-            if held and not _is_there(path, file):
-                continue  # whoever held it before has removed the file
-            try:
-                yield held
-            finally:
-                path.unlink(missing_ok=True)
-            return
-
-
-def _lock(file: IO[str]) -> bool:
-    try:
-        import fcntl  # not on every system
-    except ImportError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
-            raise
-        return False
-    return True
-
-
-def _is_there(path: Path, file: IO[str]) -> bool:
-    """Tell whether a path still leads to an open file."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False

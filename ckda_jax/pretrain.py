@@ -29,12 +29,14 @@ from ckda_jax.data.pipeline import Loading, TrainingStream
 from ckda_jax.data.sampling import PairedSampler
 from ckda_jax.engine import lifelong, origin, pretraining
 from ckda_jax.engine.checkpoint import Checkpoints
-from ckda_jax.engine.lifelong import Desk
+from ckda_jax.engine.desk import Desk
+from ckda_jax.engine.interruption import Interruption
 from ckda_jax.engine.results import START
 from ckda_jax.engine.run import Pauses, Run
 from ckda_jax.engine.stage import Pace, Stage, plan
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.engine.step import Learner, init_extra
+from ckda_jax.engine.watchdog import Watchdog
 from ckda_jax.methods.attributes import attributes
 from ckda_jax.methods.combined import combine
 from ckda_jax.models.plain import PlainModel
@@ -67,11 +69,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(config)
     build.use_compile_cache(config.compile_cache)
     workdir.check(args.workdir, config, origin.Lineage())
-    console = Console(highlight=False)
+    with workdir.held(args.workdir, distributed.Cluster.of_all_devices()):
+        command = config_lib.command(parser(), argv)
+        pretrain(config, args, command, Console(highlight=False))
+    return 0
+
+
+def pretrain(
+    config: ConfigDict, args: argparse.Namespace, command: str, console: Console
+) -> None:
+    """Train the backbone, write it with its sidecar, and report it."""
     with workdir.untouched_if_refused(args.workdir):
         run = assemble(config, args.workdir, console)
     workdir.claim(args.workdir, config, origin.Lineage())
-    trained = train(config, run, console)
+    trained = train(config, run, command, console)
     path = run.workdir / BACKBONE
     digest = pretraining.export(path, trained.variables, build.grid(config))
     scores = {
@@ -82,7 +93,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     pretraining.write_sidecar(path, digest, facts)
     report(scores, console)
     console.print(f"backbone: {path}")
-    return 0
 
 
 def check(config: ConfigDict) -> None:
@@ -167,6 +177,7 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
         evaluate_start=False,
         evaluate_unseen=False,
         examples=0,
+        skip_nonfinite=config.train.skip_nonfinite,
     )
 
 
@@ -214,6 +225,7 @@ def model(config: ConfigDict, classes: int) -> PlainModel:
     settings = {name: config.model[name] for name in (*names, *rates)}
     size = tuple(config.model.image_size)
     settings["dtype"] = build.compute_dtype(config)
+    settings["micro_batches"] = build.micro_batches(config)
     return PlainModel(classes, ViT(image_size=size, modalities=1, **settings))
 
 
@@ -229,8 +241,8 @@ def initial(learns: Learner, key: Key[Array, ""]) -> Tree:
     return jax.jit(init)(key)
 
 
-def train(config: ConfigDict, run: Run, console: Console) -> Snapshot:
-    """Take the run to its end, or find it there."""
+def train(config: ConfigDict, run: Run, command: str, console: Console) -> Snapshot:
+    """Take the run to its end, or find it there; the same command goes on with it."""
     progress = Progress(
         [stage.name for stage in run.stages],
         [stage.steps for stage in run.stages],
@@ -247,9 +259,12 @@ def train(config: ConfigDict, run: Run, console: Console) -> Snapshot:
         results=build.results(config, loop, None),
         writer=writer,
         progress=progress,
+        interruption=Interruption(command),
+        watchdog=Watchdog(config.train.step_limit, command),
     )
     try:
-        lifelong.run(loop, desk)
+        with desk.interruption, desk.watchdog:
+            lifelong.run(loop, desk)
         return lifelong.restore(checkpoints, run.stages[-1].index, run.origin)
     finally:
         progress.end()

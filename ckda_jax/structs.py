@@ -148,6 +148,18 @@ def concatenate_records(tables: "list[Records] | tuple[Records, ...]") -> Record
     return Records(**columns)
 
 
+class Interrupted(BaseException):
+    """The process was asked to end; entry points print the message and exit.
+
+    Attributes:
+        number: of the signal that asked; the exit status is 128 more.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 class InputError(ValueError):
     """A user's input cannot be used; the message names value, cause and remedy.
 

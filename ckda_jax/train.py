@@ -18,8 +18,10 @@ from ckda_jax import build, check, workdir
 from ckda_jax import config as config_lib
 from ckda_jax.engine import distributed, lifelong, origin
 from ckda_jax.engine.checkpoint import Checkpoints
-from ckda_jax.engine.lifelong import Desk
+from ckda_jax.engine.desk import Desk
+from ckda_jax.engine.interruption import Interruption
 from ckda_jax.engine.run import Run
+from ckda_jax.engine.watchdog import Watchdog
 from ckda_jax.reporting import html, tables
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import Writer
@@ -74,16 +76,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         check.print_report(lines, Console(highlight=False, quiet=not cluster.is_main))
         return 0
-    with workdir.untouched_if_refused(args.workdir):
-        run = build.assemble(config, args.workdir, cluster, lineage)
-        data = workdir.describe(run.stages, run.datasets)
-        changes = _check_data(args, data)
-        run = run if before is None else build.extend(run, before)
-        run = dataclasses.replace(run, data_may_change=args.allow_data_change)
-    if cluster.is_main:
-        workdir.record_changes(args.workdir, changes)
-        workdir.claim(args.workdir, config, lineage, data)
-    train(config, run, before)
+    with workdir.held(args.workdir, cluster):
+        with workdir.untouched_if_refused(args.workdir):
+            run = build.assemble(config, args.workdir, cluster, lineage)
+            data = workdir.describe(run.stages, run.datasets)
+            changes = _check_data(args, data)
+            run = run if before is None else build.extend(run, before)
+            run = dataclasses.replace(run, data_may_change=args.allow_data_change)
+        if cluster.is_main:
+            workdir.record_changes(args.workdir, changes)
+            workdir.claim(args.workdir, config, lineage, data)
+        train(config, run, before, config_lib.command(parser(), argv))
     return 0
 
 
@@ -95,8 +98,10 @@ def _check_data(args: argparse.Namespace, data: workdir.Tables) -> list[str]:
     return []
 
 
-def train(config: ConfigDict, run: Run, before: origin.Origin | None) -> None:
-    """Take a run to its end and report it."""
+def train(
+    config: ConfigDict, run: Run, before: origin.Origin | None, command: str
+) -> None:
+    """Take a run to its end and report it; the same command goes on with it."""
     is_main = run.evaluator.embedder.cluster.is_main
     console = Console(highlight=False, quiet=not is_main)
     results = build.results(config, run, before)
@@ -111,10 +116,16 @@ def train(config: ConfigDict, run: Run, before: origin.Origin | None) -> None:
     )
     writer = Writer(run.workdir, active=is_main)
     desk = Desk(
-        checkpoints=checkpoints, results=results, writer=writer, progress=progress
+        checkpoints=checkpoints,
+        results=results,
+        writer=writer,
+        progress=progress,
+        interruption=Interruption(command),
+        watchdog=Watchdog(config.train.step_limit, command),
     )
     try:
-        lifelong.run(run, desk)
+        with desk.interruption, desk.watchdog:
+            lifelong.run(run, desk)
     finally:
         progress.end()
         writer.close()

@@ -13,22 +13,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from ckda_jax import build
 from ckda_jax import config as config_lib
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine import origin
+from ckda_jax.engine.distributed import Cluster
 from ckda_jax.engine.origin import CHECKPOINTS, Lineage, Origin
 from ckda_jax.engine.stage import Stage
 from ckda_jax.files import CONFIG as CONFIG
+from ckda_jax.files import DATA as DATA
 from ckda_jax.files import EXAMPLES, write_json, write_text
+from ckda_jax.locks import exclusive
 from ckda_jax.reporting.writer import TENSORBOARD
 from ckda_jax.structs import InputError, Records
 
 LINEAGE = "lineage.json"
-DATA = "data.json"
 DATA_CHANGES = "data_changes.json"
+LOCK = ".run.lock"
 FOLDERS = (TENSORBOARD, CHECKPOINTS, EXAMPLES)
 """What a run makes in its directory besides files."""
 
@@ -39,10 +44,12 @@ FREE = re.compile(
     r"data\.(workers|threads|cache|bad_images|own|roots\..*)|report\..*|compile_cache"
     r"|mesh\..*"
     r"|train\.(log_every|gradients_every|checkpoint_every|keep_checkpoints)"
+    r"|train\.(skip_nonfinite|step_limit)"
 )
 """Keys that may change when a run goes on: they have no influence on its numbers.
 
-`data.bad_images` has none before an image goes bad, which ends a run without `skip`.
+`data.bad_images` has none before an image goes bad, which ends a run without `skip`,
+and `train.skip_nonfinite` none before a step that is not finite.
 """
 
 
@@ -198,19 +205,48 @@ def read_origin(workdir: Path) -> Origin:
 
 
 @contextlib.contextmanager
+def held(workdir: Path, cluster: Cluster) -> Iterator[None]:
+    """Keep every other run out of a run directory; of several processes, one does.
+
+    The directory is made for its lock, and taken away if nothing else came into it.
+
+    Raises:
+        InputError: another run is in it; all processes of this one end.
+    """
+    absent = [path for path in (workdir, *workdir.parents) if not path.exists()]
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove_if_empty, absent)
+        refusal = None
+        if cluster.is_main:
+            try:
+                stack.enter_context(exclusive(workdir / LOCK, f"--workdir {workdir}"))
+            except InputError as error:
+                refusal = error
+        # The others must not wait for one that has left.
+        is_refused = np.array(refusal is not None)
+        if bool(multihost_utils.broadcast_one_to_all(is_refused)):
+            raise refusal or InputError(
+                f"--workdir {workdir}: refused to the first process, which says why"
+            )
+        yield
+
+
+@contextlib.contextmanager
 def untouched_if_refused(workdir: Path) -> Iterator[None]:
     """Take away what was written into a run directory when an InputError is raised."""
     before = set(workdir.iterdir()) if workdir.is_dir() else set()
-    absent = [path for path in (workdir, *workdir.parents) if not path.exists()]
     try:
         yield
     except InputError:
         for path in set(workdir.glob("*")) - before:
             shutil.rmtree(path, ignore_errors=True)
-        for path in absent:
-            with contextlib.suppress(OSError):
-                path.rmdir()
         raise
+
+
+def _remove_if_empty(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _describe(dataset: Dataset, records: Records) -> dict[str, Any]:

@@ -78,12 +78,15 @@ def get_config() -> ConfigDict:
     config.train = train = ConfigDict()
     train.identities = 8  # identities in a batch
     train.images = 4  # images per identity and modality in a batch
+    train.micro_batches = 1  # parts a batch is encoded in: less memory, more time
     train.epochs = 50  # epochs of every stage
     train.steps = 0  # per epoch and dataset; 0: largest modality's images // rows + 1
     train.log_every = 20  # steps between lines of the log
     train.gradients_every = 0  # steps between gradient shares, one process; 0: never
     train.checkpoint_every = 500  # steps between checkpoints inside a stage
     train.keep_checkpoints = 2  # checkpoints inside a stage that are kept
+    train.skip_nonfinite = 0  # steps of a stage left out for not being finite
+    train.step_limit = 1800.0  # seconds a step may take, compiling included; 0: any
 
     config.mesh = mesh = ConfigDict()
     mesh.model = 1  # devices that share wide parameters; the others share the batch

@@ -6,7 +6,7 @@
 # Each process finds in its environment where the first one listens (CKDA_COORDINATOR),
 # how many they are (CKDA_PROCESSES) and which one it is (CKDA_PROCESS, from 0). Their
 # lines are prefixed with that number. When one fails, the others are stopped, and its
-# status is that of the script.
+# status is that of the script. Terminating the script lets all of them save and end.
 set -euo pipefail
 
 if [ $# -lt 2 ] || ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then
@@ -39,11 +39,11 @@ for ((process = 0; process < count; process++)); do
     pids+=($!)
 done
 
-# Asks all groups to end, and ends those still there after ten seconds.
+# Asks all groups to end, and ends those still there after $1 seconds.
 stop() {
-    local pid
+    local pid fifth
     for pid in "${pids[@]}"; do kill -TERM -- "-$pid" 2> /dev/null || true; done
-    for _ in {1..50}; do
+    for ((fifth = 0; fifth < 5 * $1; fifth++)); do
         running || return 0
         sleep 0.2
     done
@@ -58,8 +58,12 @@ running() {
     return 1
 }
 
-trap 'stop; exit 130' INT
-trap 'stop; exit 143' TERM
+# Saving may take a while. After a failure there is nothing to save: the others wait for
+# the one that is gone.
+saving=120
+failing=10
+trap 'stop "$saving"; exit 130' INT
+trap 'stop "$saving"; exit 143' TERM
 
 # Waits for the processes as they end, not in their order: the last may fail first.
 waiting=("${pids[@]}")
@@ -73,7 +77,7 @@ while [ ${#waiting[@]} -gt 0 ]; do
         status=0
         wait "$pid" || status=$?
         if [ "$status" -ne 0 ]; then
-            stop
+            stop "$([ "$status" -eq 143 ] && echo "$saving" || echo "$failing")"
             exit "$status"
         fi
     done

@@ -20,6 +20,9 @@ def pytest_configure() -> None:
     jax.config.update("jax_platforms", platform)
     # Two devices show a wrong sharding; more would only share the same cores.
     jax.config.update("jax_num_cpu_devices", 2)
+    # Devices that wait for each other hold a thread of XLA's pool each, which has as
+    # many as the machine has cores: with two, both may wait for ever.
+    os.environ.setdefault("NPROC", "8")
     # A silent broadcast between ranks has hidden too many wrong losses.
     jax.config.update("jax_numpy_rank_promotion", "raise")
     # Tests compile far more than they compute.

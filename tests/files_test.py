@@ -1,11 +1,9 @@
-import errno
-import fcntl
 import json
 
 import numpy as np
 import pytest
 
-from ckda_jax.files import finite, locked, write_bytes, write_json, write_text
+from ckda_jax.files import finite, write_bytes, write_json, write_text
 
 
 def test_write_json_turns_what_json_lacks_into_null(tmp_path):
@@ -44,44 +42,3 @@ def test_finite_leaves_text_and_none_alone():
         "b": "nan",
         "c": True,
     }
-
-
-def test_a_lock_keeps_others_out_and_leaves_nothing(tmp_path):
-    path = tmp_path / "deep" / ".lock"
-    with locked(path) as held, open(path, "w") as other:
-        assert held
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert list(path.parent.iterdir()) == []
-    with pytest.raises(KeyError), locked(path):
-        raise KeyError
-    assert list(path.parent.iterdir()) == []
-
-
-def test_a_lock_whose_file_is_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
-    path, flock, waited = tmp_path / ".lock", fcntl.flock, []
-
-    def wait(file, how):
-        if not waited:
-            path.unlink()  # as whoever held it does
-        waited.append(how)
-        flock(file, how)
-
-    monkeypatch.setattr(fcntl, "flock", wait)
-    with locked(path) as held:
-        assert held
-        assert path.exists()
-    assert waited == [fcntl.LOCK_EX] * 2
-
-
-def test_where_there_are_no_locks_none_is_held(tmp_path, monkeypatch):
-    def refuse(file, how):
-        raise OSError(code, "refused")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    code = errno.ENOSYS
-    with locked(tmp_path / ".lock") as held:
-        assert not held
-    code = errno.EIO
-    with pytest.raises(OSError, match="refused"), locked(tmp_path / ".lock"):
-        pass

@@ -11,11 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "ckda_jax"
 LAYERS = {
-    0: {"structs", "files", "keys", "trees"},
+    0: {"structs", "files", "keys", "locks", "trees"},
     1: {"losses", "models", "data", "retrieval"},
     2: {"methods"},
     3: {"config", "engine", "reporting"},
-    4: {"build", "check", "engine.lifelong", "workdir"},
+    4: {"build", "check", "engine.desk", "engine.lifelong", "workdir"},
     5: {
         *{"train", "eval", "embed", "search", "pretrain", "cost", "compare"},
         "parity",

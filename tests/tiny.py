@@ -141,11 +141,10 @@ def prepared() -> jax.Array:
 def state(learns: Learner, made: Any) -> TrainState:
     """Start a stage from given variables; a copy, which a step may consume."""
     params = made["params"]
-    return TrainState(
+    return TrainState.start(
         params=copy(params),
         batch_stats=copy(made["batch_stats"]),
         opt_state=learns.optimiser.transform(params).init(params),
-        step=jnp.int32(0),
         key=jax.random.key(0),
     )
 

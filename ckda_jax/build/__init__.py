@@ -20,6 +20,7 @@ from ckda_jax.build.modalities import modalities as modalities
 from ckda_jax.build.model import compute_dtype as compute_dtype
 from ckda_jax.build.model import grid as grid
 from ckda_jax.build.model import load_weights as load_weights
+from ckda_jax.build.model import micro_batches as micro_batches
 from ckda_jax.build.model import model as model
 from ckda_jax.build.model import shapes as shapes
 from ckda_jax.build.model import variables as variables

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from ckda_jax.build.model import micro_batches
 from ckda_jax.data import catalog
 from ckda_jax.data.dataset import GALLERIES, OWN_RULES
 from ckda_jax.data.images import BAD_IMAGES
@@ -64,7 +65,8 @@ RANGES = (
     (r"model\.(mlp_ratio|epsilon)", ABOVE_0),
     (r"(model|prompts)\.(.*dropout|drop_path)", DROP),
     (r"prompts\.(patch_size|.*_width)", FROM_1),
-    (r"train\.(steps|gradients_every)|report\.queries|eval\.seed", FROM_0),
+    (r"train\.(steps|gradients_every|skip_nonfinite|step_limit)", FROM_0),
+    (r"report\.queries|eval\.seed", FROM_0),
     (r"train\.identities", Range(2)),
     (r"train\..*|eval\.batch", FROM_1),
     (r"mesh\.(model|large)", FROM_1),
@@ -127,6 +129,7 @@ def check_limits(config: ConfigDict) -> None:
     for key in REGEXES:
         _check_regex(key, values.get(key, ""))
     _check_sizes(config)
+    _check_micro_batches(config)
     _check_order(config)
 
 
@@ -174,6 +177,17 @@ def _check_sizes(config: ConfigDict) -> None:
         raise InputError(
             f"config.model.width {size.width} cannot be split over "
             f"config.model.heads {size.heads}; choose a divisor"
+        )
+
+
+def _check_micro_batches(config: ConfigDict) -> None:
+    """Refuse a batch that cannot be cut into equal parts."""
+    rows, parts = config.train.identities * config.train.images, micro_batches(config)
+    if rows % parts:
+        raise InputError(
+            f"config.train.micro_batches={parts}: the {rows} rows of a modality "
+            "(config.train.identities x config.train.images) cannot be cut into "
+            f"{parts} equal parts; choose a divisor of {rows}"
         )
 
 

@@ -41,6 +41,7 @@ def model(config: ConfigDict, classes: int) -> ReIDModel:
         prompt_dropout=prompts.dropout,
         eval_statistics=config.norm.eval_statistics,
         remat=size.remat,
+        micro_batches=micro_batches(config),
         dtype=compute_dtype(config),
     )
 
@@ -49,6 +50,12 @@ def compute_dtype(config: ConfigDict) -> Any:
     """Return what the forward pass computes in; None: in the type of its input."""
     name = config.model.dtype
     return None if name == "float32" else jnp.dtype(name)
+
+
+def micro_batches(config: ConfigDict) -> int:
+    """Return the parts that a training batch is encoded in."""
+    # A run of an older version does not have the key.
+    return config.train.get("micro_batches", 1)
 
 
 def grid(config: ConfigDict) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from ckda_jax import keys
 from ckda_jax.build import data, limits
 from ckda_jax.build.method import augment, learner
 from ckda_jax.build.modalities import check_lineage, check_modalities
-from ckda_jax.build.model import load_weights, shapes, variables
+from ckda_jax.build.model import load_weights, micro_batches, shapes, variables
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine import pretrained
 from ckda_jax.engine.distributed import Cluster
@@ -77,8 +77,7 @@ def draft(
     data.check_names(config)
     data.check_protocols(config)
     data.check_new(config, lineage)
-    rows = config.train.identities * config.train.images
-    cluster.check_rows(rows, "a batch (config.train.identities x config.train.images)")
+    _check_batch(config, cluster)
     cluster.check_rows(config.eval.batch, "config.eval.batch")
     augment(config)
     if _loads_weights(config, lineage):
@@ -164,6 +163,7 @@ def assemble(
         evaluate_start=config.eval.before and lineage.first_index == 0,
         evaluate_unseen=config.eval.unseen,
         examples=config.report.queries,
+        skip_nonfinite=config.train.skip_nonfinite,
     )
 
 
@@ -194,8 +194,7 @@ def evaluator(config: ConfigDict, learns: Learner, cluster: Cluster) -> Evaluato
 
 def compiled_step(config: ConfigDict, learns: Learner, cluster: Cluster) -> Any:
     """Compile the training step for the devices; the state given to it is consumed."""
-    rows = config.train.identities * config.train.images
-    cluster.check_rows(rows, "a batch (config.train.identities x config.train.images)")
+    _check_batch(config, cluster)
     return jax.jit(cluster.keep_layout(make_step(learns)), donate_argnums=0)
 
 
@@ -222,6 +221,15 @@ def results(config: ConfigDict, run: Run, before: Origin | None) -> Results:
         content["protocols"] = list(old["protocols"])
     is_main = run.evaluator.embedder.cluster.is_main
     return Results.open(run.workdir / RESULTS, content, writes=is_main)
+
+
+def _check_batch(config: ConfigDict, cluster: Cluster) -> None:
+    """Refuse a batch, or the parts of one, that the devices cannot share equally."""
+    rows = config.train.identities * config.train.images
+    parts = micro_batches(config)
+    batch = "config.train.identities x config.train.images"
+    part = f"a micro-batch ({batch} / config.train.micro_batches)"
+    cluster.check_rows(rows // parts, f"a batch ({batch})" if parts == 1 else part)
 
 
 def _noted_on(console: Console) -> data.Note:

@@ -6,6 +6,7 @@ values are plain data; `build.py` alone makes objects of them.
 """
 
 from ckda_jax.config.command import add_arguments as add_arguments
+from ckda_jax.config.command import command as command
 from ckda_jax.config.command import main_guard as main_guard
 from ckda_jax.config.command import parse as parse
 from ckda_jax.config.command import resolve as resolve

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from ml_collections import ConfigDict
 from ckda_jax.config.file import load
 from ckda_jax.config.listing import describe
 from ckda_jax.config.overrides import PREFIX, assign, overrides
-from ckda_jax.structs import InputError
+from ckda_jax.structs import InputError, Interrupted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +75,15 @@ def resolve(args: argparse.Namespace, extra: Sequence[str] = ()) -> ConfigDict:
     return config
 
 
+def command(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> str:
+    """Write an entry point's command line again, for a shell.
+
+    >>> command(argparse.ArgumentParser(prog="python -m m"), ["--workdir", "my runs"])
+    "python -m m --workdir 'my runs'"
+    """
+    return f"{parser.prog} {shlex.join(sys.argv[1:] if argv is None else argv)}"
+
+
 def main_guard(
     main: Callable[[Sequence[str] | None], int | None],
 ) -> Callable[..., int]:
@@ -82,7 +92,8 @@ def main_guard(
     Returns:
         A function that returns 0, or what `main` returns; 2 after an `InputError` and 1
         after an `OSError` (a full disk), the message on stderr; 130 when interrupted,
-        143 when asked to terminate; 141 when the reader of stdout has gone.
+        143 when asked to terminate, a message too; 141 when the reader of stdout has
+        gone.
     """
 
     @functools.wraps(main)
@@ -99,9 +110,9 @@ def main_guard(
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
-        except _Terminated:
-            print("terminated", file=sys.stderr)
-            return 143
+        except Interrupted as asked:
+            print(asked, file=sys.stderr)
+            return 128 + asked.number
         except BrokenPipeError:
             # Python flushes stdout once more at exit; let it do so into nothing.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -114,10 +125,6 @@ def main_guard(
     return guarded
 
 
-class _Terminated(BaseException):
-    """The process was asked to end."""
-
-
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """Raise on SIGTERM, as Python does on Ctrl-C: files and workers are closed."""
@@ -126,7 +133,7 @@ def _terminable() -> Iterator[None]:
         return
 
     def end(*_: object) -> None:
-        raise _Terminated
+        raise Interrupted(signal.SIGTERM, "terminated")
 
     before = signal.signal(signal.SIGTERM, end)
     try:

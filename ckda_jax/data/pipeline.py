@@ -13,6 +13,7 @@ import numpy as np
 from absl import flags
 from jaxtyping import UInt8
 
+from ckda_jax.data import workers
 from ckda_jax.data.images import ImageTable, Loading, Replacements, Substitutes
 from ckda_jax.data.sampling import ABSENT, PairedSampler
 from ckda_jax.structs import Batch, InputError, Records
@@ -39,6 +40,7 @@ class TrainingStream:
     Raises:
         InputError: a batch that the processes cannot share evenly; while iterating, an
             image that cannot be read, or too many of them where they are replaced.
+        ChildProcessError: while iterating, a worker process ended of itself.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class TrainingStream:
                 f"{len(records)} records, but the sampler draws from "
                 f"{len(sampler.labels)}; build both from the same table"
             )
-        self._loading = loading
+        self._loading, self._records, self._sampler = loading, records, sampler
         source = _Source(sampler=sampler, labels=sampler.labels, shard=shard)
         skips = loading.bad_images == "skip"
         substitutes = Substitutes(sampler.labels, records.modality) if skips else None
@@ -79,6 +81,15 @@ class TrainingStream:
         self.replacements.count(arrays["example"], arrays.pop("shown"))
         self._step += 1
         return Batch(**arrays)
+
+    def files(self, step: int) -> list[str]:
+        """List the images of the batch of a step, counted from 0, of all processes.
+
+        Those that the sampler drew: where images may be replaced, not what took the
+        place of a bad one.
+        """
+        rows = self._sampler[step].reshape(-1)
+        return self._records.paths[rows[rows != ABSENT]].tolist()
 
     def get_state(self) -> dict[str, Any]:
         """Return the position: the next step, and what batches are drawn from."""
@@ -118,8 +129,9 @@ class TrainingStream:
         self._step = step
         stream = self._batches[step:].to_iter_dataset(self._loading.read_options())
         if self._loading.workers:
-            stream = _in_processes(stream, self._loading)
-        self._iterator = iter(stream)
+            self._iterator = workers.Reader(iter(_in_processes(stream, self._loading)))
+        else:
+            self._iterator = iter(stream)
 
 
 def images_of(
@@ -243,7 +255,7 @@ def _in_processes(stream: grain.IterDataset, loading: Loading) -> grain.IterData
         num_workers=loading.workers, per_worker_buffer_size=max(loading.prefetch, 1)
     )
     return grain.experimental.WithOptionsIterDataset(stream, by_pipe).mp_prefetch(
-        options
+        options, worker_init_fn=workers.start
     )
 
 

@@ -19,7 +19,8 @@ from ckda_jax.data import catalog, decode, prepared, records, regdb, shards
 from ckda_jax.data.dataset import EVERY, Options
 from ckda_jax.data.prepared import FORMAT, MANIFEST, Prepared
 from ckda_jax.data.shards import JOURNAL, Entry
-from ckda_jax.files import locked, write_json
+from ckda_jax.files import write_json
+from ckda_jax.locks import locked
 from ckda_jax.structs import MODALITIES, InputError, Records, concatenate_records
 
 INDEX_SUFFIXES = (".txt", ".csv", ".parquet", ".tsv", ".json", ".mat")

@@ -1,24 +1,32 @@
-"""Checkpoints of a run: one for good at each stage's end, the newest few inside."""
+"""Checkpoints of a run: one for good at each stage's end, the newest and best inside.
+
+Orbax writes and reads the arrays. Which checkpoints there are, whether they are whole
+and which are kept is decided here and in `shelf`, `manifest` and `recovery`.
+"""
 
 import contextlib
-import dataclasses
+import math
+import os
 import re
-import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
+from ckda_jax.engine import manifest
+from ckda_jax.engine.consensus import of_main
+from ckda_jax.engine.manifest import Damage
+from ckda_jax.engine.recovery import BACKUP, recover
+from ckda_jax.engine.shelf import END, Position, Shelf
 from ckda_jax.engine.state import TrainState
 from ckda_jax.structs import InputError, Tree
-
-STEPS_PER_STAGE = 10_000_000
-"""More steps than a stage has: `stage * STEPS_PER_STAGE + step` orders positions."""
 
 LONGEST_CAUSE = 300
 """Characters of another library's error that are passed on."""
@@ -31,66 +39,102 @@ AFTERMATH = re.compile(
 )
 """How the errors begin that files still in work raise when another one failed."""
 
-UNFINISHED = ".orbax-checkpoint-tmp"
-"""In the name of what Orbax has not finished writing."""
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class Position:
-    """A place in a run: `step` steps into 0-based `stage`."""
-
-    stage: int
-    step: int
+LEFT = "left"
+"""Folder in a stage's checkpoint of the variables and memory it left behind."""
 
 
 class Checkpoints:
-    """The folder `checkpoints/` of a run.
+    """The folder `checkpoints/` of a run, see `Shelf`.
 
     `stages/K` holds the merged variables and the method's memory after stage K and is
     never deleted: evaluation, the next stage's teacher and later runs start from it.
-    `steps/` holds the newest training states inside a stage with the position of the
-    batch stream. Each checkpoint appears whole or not at all.
+    `steps/` holds training states inside a stage with the position of the batch
+    stream. Each checkpoint appears whole or not at all, is verified before it is read,
+    and is written in the background: the arrays given may be changed or donated once a
+    save returns. What goes wrong there is raised by the next save, `wait` or `close`.
     """
 
     def __init__(self, folder: Path, *, keep: int = 2, writes: bool = True) -> None:
-        """Open the folder.
+        """Open the folder; a writer removes what a killed run left unfinished.
 
         Args:
             folder: made when absent, unless it is only read.
-            keep: how many states inside a stage to keep, the newest.
+            keep: how many states inside a stage to keep, the newest, beside the best
+                of each stage.
             writes: False to read only, which changes nothing on disk.
         """
-        folder = folder.absolute()
-        self._folder = folder
-        self._steps = _manager(folder / "steps", writes, max_to_keep=keep)
-        self._stages = _manager(
-            folder / "stages", writes, handler=ocp.StandardCheckpointHandler()
+        self._shelf = Shelf(folder.absolute())
+        self._keep = keep
+        self._verified: set[Position] = set()
+        self._orbax = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(),
+            # A folder that cannot be made is an error of the save, not of a thread.
+            async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
         )
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._saving: Future[None] | None = None
+        if writes and _is_main():
+            self._shelf.root.mkdir(parents=True, exist_ok=True)
+            self._shelf.clear()
+
+    def recover(
+        self, first: int, *, strict: bool = False, warn: Callable[[str], None] = print
+    ) -> list[int]:
+        """Find what a run goes on from, past what is damaged; see `recovery.recover`.
+
+        Returns:
+            The 0-based stages that are finished.
+        """
+
+        def newest() -> tuple[int, int] | None:
+            found = recover(self._shelf, first, strict=strict, warn=warn)
+            return None if found is None else (found.stage, found.step)
+
+        found = of_main(newest)
+        if found is not None:
+            self._verified.add(Position(*found))
+        return self.stages()
 
     def latest_position(self) -> Position | None:
         """Return the newest position inside a stage, if any."""
-        latest = self._steps.latest_step()
-        return None if latest is None else Position(*divmod(latest, STEPS_PER_STAGE))
+
+        def latest() -> tuple[int, int] | None:
+            found = [p for p in self._shelf.positions() if p.step != END]
+            return (found[-1].stage, found[-1].step) if found else None
+
+        self.wait()
+        found = of_main(latest)
+        return None if found is None else Position(*found)
 
     def save_step(
-        self, position: Position, state: TrainState, stream: dict[str, object]
+        self,
+        position: Position,
+        state: TrainState,
+        stream: dict[str, object],
+        *,
+        score: float | None = None,
     ) -> None:
-        """Save a training state and the JSON state of its batch stream."""
-        with self._named_errors():
-            self._steps.save(
-                position.stage * STEPS_PER_STAGE + position.step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), stream=ocp.args.JsonSave(stream)
-                ),
-            )
+        """Save a training state and the JSON state of its batch stream.
+
+        Args:
+            position: inside a stage.
+            state: may be donated afterwards.
+            stream: state of the batch stream.
+            score: how well the state does, where it was evaluated: the best is kept.
+        """
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), stream=ocp.args.JsonSave(stream)
+        )
+        self._save(position, arguments, {"score": score})
 
     def restore_step(
         self, position: Position, like: TrainState
     ) -> tuple[TrainState, dict[str, object]]:
         """Restore a training state, laid out like `like`, and its stream's state."""
-        with self._readable():
-            restored = self._steps.restore(
-                position.stage * STEPS_PER_STAGE + position.step,
+        self._verify(position)
+        with self._readable(position):
+            restored = self._orbax.restore(
+                self._shelf.folder(position),
                 args=ocp.args.Composite(
                     state=ocp.args.StandardRestore(_abstract(like)),
                     stream=ocp.args.JsonRestore(),
@@ -100,7 +144,10 @@ class Checkpoints:
 
     def stages(self) -> list[int]:
         """List the 0-based stages that are finished."""
-        return sorted(self._stages.all_steps())
+        self.wait()
+        return of_main(
+            lambda: [p.stage for p in self._shelf.positions() if p.step == END]
+        )
 
     def choose(self, asked: int | None) -> int:
         """Return a finished stage, counted from 0: the one asked for, or the last.
@@ -111,7 +158,7 @@ class Checkpoints:
         Raises:
             InputError: that stage is not finished, or none is.
         """
-        finished, run = self.stages(), self._folder.parent
+        finished, run = self.stages(), self._shelf.root.parent
         if asked is not None and asked < 1:
             raise InputError(f"--stage {asked}: stages are counted from 1")
         if not finished:
@@ -126,35 +173,120 @@ class Checkpoints:
         return finished[-1] if asked is None else asked - 1
 
     def save_stage(self, stage: int, variables: Tree, memory: Tree) -> None:
-        """Save what a stage leaves behind; saving it again is an error."""
+        """Save what a stage leaves behind."""
         tree = {"variables": variables, "memory": memory}
-        with self._named_errors():
-            self._stages.save(stage, args=ocp.args.StandardSave(tree))
+        arguments = ocp.args.Composite(**{LEFT: ocp.args.StandardSave(tree)})
+        self._save(Position(stage, END), arguments, {})
 
     def restore_stage(
         self, stage: int, *, variables: Tree, memory: Tree
     ) -> tuple[Tree, Tree]:
         """Restore what a stage left behind, laid out like the trees given."""
+        position = Position(stage, END)
+        self._verify(position)
         like = _abstract({"variables": variables, "memory": memory})
-        with self._readable():
-            tree = self._stages.restore(stage, args=ocp.args.StandardRestore(like))
-        return tree["variables"], tree["memory"]
+        with self._readable(position):
+            restored = self._orbax.restore(
+                self._shelf.folder(position),
+                args=ocp.args.Composite(**{LEFT: ocp.args.StandardRestore(like)}),
+            )
+        return restored[LEFT]["variables"], restored[LEFT]["memory"]
 
     def restore_as_saved(self, stage: int) -> Tree:
         """Restore a stage's `{"variables", "memory"}` as NumPy arrays of any shape."""
-        with self._readable():
-            saved = self._stages.item_metadata(stage).tree
+        position = Position(stage, END)
+        self._verify(position)
+        folder = epath.Path(self._shelf.folder(position) / LEFT)
+        handler = ocp.StandardCheckpointHandler()
+        with self._readable(position):
+            saved = handler.metadata(folder).tree
+            _check_room(saved)
             like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), saved)
-            return self._stages.restore(stage, args=ocp.args.StandardRestore(like))
+            return handler.restore(folder, args=ocp.args.StandardRestore(like))
+
+    def wait(self) -> None:
+        """Wait until everything is written.
+
+        Raises:
+            OSError: something could not be.
+        """
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.result()
 
     def close(self) -> None:
-        """Finish writing."""
-        self._steps.close()
-        self._stages.close()
+        """Finish writing; what goes wrong hides no error that came before it."""
+        earlier = sys.exception()
+        try:
+            self.wait()
+        except OSError:
+            if earlier is None:
+                raise
+        finally:
+            self._thread.shutdown()
+            self._orbax.close()
+
+    def _save(
+        self,
+        position: Position,
+        arguments: ocp.args.Composite,
+        facts: dict[str, Any],
+    ) -> None:
+        """Begin to save, when the save before it is done."""
+        self.wait()
+        facts = position.facts | manifest.run_facts(self._shelf.root.parent) | facts
+        with self._named_errors():
+            written = self._shelf.unfinished(position)
+            self._orbax.save(written, args=arguments)
+        self._saving = self._thread.submit(self._finish, written, position, facts)
+
+    def _finish(self, written: Path, position: Position, facts: dict[str, Any]) -> None:
+        """Wait for Orbax, write the manifest, and put the checkpoint into its place."""
+        with self._named_errors():
+            self._orbax.wait_until_finished()
+            if not _is_main():
+                return
+            # Orbax is done when all processes have written: one can read it all.
+            manifest.write(written, facts)
+            self._shelf.put(written, position)
+            self._shelf.prune(self._keep)
+
+    def _verify(self, position: Position) -> None:
+        """Read every byte of a checkpoint, once, before any of it is used.
+
+        Raises:
+            InputError: it is damaged; the message names the stages that are not.
+        """
+        self.wait()
+        if position in self._verified:
+            return
+
+        def question() -> None:
+            try:
+                self._shelf.verify(position)
+            except Damage as damage:
+                raise InputError(
+                    f"{damage}; {BACKUP} ({self._whole(position)})"
+                ) from damage
+
+        of_main(question)
+        self._verified.add(position)
+
+    def _whole(self, but: Position) -> str:
+        """Say which stages can be restored."""
+        whole = []
+        for position in self._shelf.positions():
+            if position.step == END and position != but:
+                with contextlib.suppress(Damage):
+                    self._shelf.verify(position)
+                    whole.append(str(position.stage + 1))
+        if not whole:
+            return "the end of no other stage is whole"
+        return f"the end of these stages is whole: {', '.join(whole)}"
 
     @contextlib.contextmanager
-    def _readable(self) -> Iterator[None]:
-        """Raise what is damaged or of other shapes as an error that names the folder.
+    def _readable(self, position: Position) -> Iterator[None]:
+        """Raise what is of other shapes or no checkpoint as an error with its folder.
 
         Raises:
             InputError: with the first line of what Orbax says.
@@ -166,8 +298,9 @@ class Checkpoints:
             # Orbax and TensorStore raise nearly everything, page-long at times.
             cause = str(error).strip().partition("\n")[0][:LONGEST_CAUSE]
             raise InputError(
-                f"{self._folder}: a checkpoint cannot be restored ({cause}); restore "
-                "the files and data that the run began with, or give another --workdir"
+                f"{self._shelf.folder(position)}: cannot be restored ({cause}); "
+                "restore the files and data that the run began with, or give another "
+                "--workdir"
             ) from error
 
     @contextlib.contextmanager
@@ -178,10 +311,11 @@ class Checkpoints:
                 yield
         # TensorStore raises ValueError for what the file system refuses.
         except (OSError, ValueError) as error:
-            cause = " ".join(str(error).split())
+            if _is_main():
+                self._shelf.clear()
             raise OSError(
-                f"{self._folder}: cannot be written ({cause}); make room or give "
-                "another --workdir, then run the same command again"
+                f"{self._shelf.root}: cannot be written ({_cause(error)}); make room "
+                "or give another --workdir, then run the same command again"
             ) from error
 
 
@@ -204,31 +338,27 @@ def _without_aftermath() -> Iterator[None]:
     sys.unraisablehook = before
 
 
-def _manager(
-    folder: Path,
-    writes: bool,
-    *,
-    max_to_keep: int | None = None,
-    handler: ocp.StandardCheckpointHandler | None = None,
-) -> ocp.CheckpointManager:
-    """Open a folder of checkpoints; a writer removes what a killed run left undone."""
-    if writes:
-        # Not by Orbax, whose own clean-up synchronises the processes in a thread, while
-        # a step may be running on the same devices.
-        if jax.process_index() == 0:
-            for unfinished in folder.glob(f"*{UNFINISHED}*"):
-                shutil.rmtree(unfinished)
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=max_to_keep, enable_async_checkpointing=False
+def _cause(error: Exception) -> str:
+    """Shorten an error: TensorStore puts a page around what the system said."""
+    text = " ".join(str(error).split())
+    said = re.search(r"([^:\[\]]+) \[os_error_code", text)
+    return said[1].strip() if said else text[:LONGEST_CAUSE]
+
+
+def _check_room(saved: Tree) -> None:
+    """Refuse arrays that this machine cannot hold, whatever a file says they are."""
+    leaves = jax.tree.leaves(saved)
+    asked = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if asked > memory:
+        raise InputError(
+            f"its arrays take {asked / 2**30:.3g} GiB, and this machine has "
+            f"{memory / 2**30:.3g}"
         )
-    else:
-        options = ocp.CheckpointManagerOptions(
-            save_interval_steps=0,
-            create=False,
-            read_only=True,
-            enable_async_checkpointing=False,
-        )
-    return ocp.CheckpointManager(folder, options=options, item_handlers=handler)
+
+
+def _is_main() -> bool:
+    return jax.process_index() == 0
 
 
 def _abstract(tree: Tree) -> Tree:

@@ -1,7 +1,6 @@
 """The devices of a run: one mesh over all processes, batch over `data`."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,35 +10,21 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ckda_jax import trees
+from ckda_jax.engine import rendezvous
 from ckda_jax.engine.layout import DATA, MODEL, REPLICATED, Layout
 from ckda_jax.engine.state import Frozen, TrainState
 from ckda_jax.engine.step import Step
 from ckda_jax.methods.base import Metrics
 from ckda_jax.structs import Batch, InputError, Tree
 
-COORDINATOR = "CKDA_COORDINATOR"
-PROCESSES = "CKDA_PROCESSES"
-PROCESS = "CKDA_PROCESS"
-
 
 def initialise() -> None:
     """Join the other processes of the run, where a launcher's environment names them.
 
-    Reads `CKDA_COORDINATOR` (host:port), `CKDA_PROCESSES` and `CKDA_PROCESS`; without
-    them the run has one process. Must run before JAX touches a device.
+    Must run before JAX touches a device; environment and errors as of
+    `rendezvous.join`.
     """
-    address = os.environ.get(COORDINATOR)
-    if address is None:
-        return
-    try:
-        count, index = int(os.environ[PROCESSES]), int(os.environ[PROCESS])
-    except (KeyError, ValueError) as error:
-        raise InputError(
-            f"{COORDINATOR}={address} is set, but {PROCESSES} and {PROCESS} are not "
-            f"both integers ({error}); start the processes with launch/local.sh"
-        ) from error
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(address, num_processes=count, process_id=index)
+    rendezvous.join()
 
 
 def is_main() -> bool:

@@ -27,6 +27,7 @@ class Embedder:
         size: image height and width in pixels.
         batch: images in a batch, over all devices.
         threads: threads that decode.
+        pulse: called before every batch; what it raises ends the evaluation.
     """
 
     learner: Learner
@@ -35,6 +36,7 @@ class Embedder:
     size: tuple[int, int]
     batch: int
     threads: int
+    pulse: Callable[[], None] = lambda: None
 
     @functools.cached_property
     def _embed(self) -> Any:
@@ -68,6 +70,7 @@ class Embedder:
         self, snapshot: Snapshot, images: np.ndarray, modality: int
     ) -> Float[np.ndarray, "b d"]:
         """Embed this process's share of one batch; return the whole batch's rows."""
+        self.pulse()
         images = self.cluster.put(images, axis=0)
         return np.asarray(self._embed(snapshot, images, modality))
 

@@ -1,41 +1,28 @@
 """The lifelong loop: learn one stage after another, and see what is remembered."""
 
-import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from ckda_jax import keys
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.data.decode import FEATURE_CHAIN
 from ckda_jax.data.pipeline import TrainingStream
-from ckda_jax.engine.checkpoint import Checkpoints, Position
+from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.classifier import fresh_slice
+from ckda_jax.engine.desk import Desk
+from ckda_jax.engine.divergence import Divergence
 from ckda_jax.engine.evaluate import Few, Ranking
-from ckda_jax.engine.results import START, Results
+from ckda_jax.engine.results import START
 from ckda_jax.engine.run import Run
 from ckda_jax.engine.stage import Stage
 from ckda_jax.engine.state import Frozen, Snapshot, TrainState, copy
 from ckda_jax.files import EXAMPLES
 from ckda_jax.methods.base import StageEnd
-from ckda_jax.reporting.progress import Progress
-from ckda_jax.reporting.writer import Writer
-from ckda_jax.structs import InputError, StageInfo, Tree
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Desk:
-    """Where a run writes things down: checkpoints, results, log and progress."""
-
-    checkpoints: Checkpoints
-    results: Results
-    writer: Writer
-    progress: Progress
+from ckda_jax.structs import Interrupted, StageInfo, Tree
 
 
 def run(this: Run, desk: Desk) -> None:
@@ -45,6 +32,7 @@ def run(this: Run, desk: Desk) -> None:
     that was interrupted goes on from its newest checkpoint, missing evaluations are
     made up.
     """
+    this = this.with_pulse(desk.pulse)
     snapshot, previous = this.origin, None
     if this.evaluate_start:
         evaluate(this, desk, snapshot)
@@ -53,6 +41,7 @@ def run(this: Run, desk: Desk) -> None:
             snapshot = restore(desk.checkpoints, stage.index, snapshot)
         else:
             snapshot = learn(this, desk, stage, snapshot, previous)
+            desk.watchdog.watch(f"saving {stage}")
             desk.checkpoints.save_stage(
                 stage.index, snapshot.variables, snapshot.memory
             )
@@ -77,6 +66,7 @@ def learn(
     previous: StageInfo | None,
 ) -> Snapshot:
     """Learn one stage, merge with the teacher and consolidate the memory."""
+    desk.watchdog.watch(f"setting up {stage}")
     examples = this.learner.method.examples(before.memory)
     mixed = stage.with_examples(this.stages, examples)
     state, frozen = begin(this, mixed, before, previous)
@@ -110,11 +100,10 @@ def begin(
         keys.stream(key, "classifier"),
     )
     opt_state = this.learner.optimiser.transform(params).init(params)
-    state = TrainState(
+    state = TrainState.start(
         params=params,
         batch_stats=variables["batch_stats"],
         opt_state=opt_state,
-        step=jnp.zeros((), jnp.int32),
         key=this.key,
     )
     # A copy: the step consumes its state, which must not be the teacher or the run key.
@@ -131,17 +120,34 @@ def train(
     place = stage.index - this.stages[0].index
     with this.stream(stage) as stream:
         state, done = resume(this, desk, stage, state, stream)
+        evaluate_epoch(this, desk, stage, done, state, frozen)
+        divergence = Divergence(
+            stage=stage,
+            tolerated=this.skip_nonfinite,
+            state=state,
+            stream=stream,
+            checkpoints=desk.checkpoints,
+            note=desk.progress.note,
+        )
         desk.progress.begin(place, done)
         for batch in stream:
             done, rows = done + 1, cluster.put(batch, axis=1)
+            desk.watchdog.watch(f"step {done} of {stage}")
             # Before the step, which consumes the state; and waited for, as two programs
             # at once would mix up what processes send each other.
             measured = this.pauses.measures(done)
             shares = this.shares(state, frozen, rows) if measured else {}
             jax.block_until_ready(shares)
             state, metrics = this.step(state, frozen, rows)
-            log(this, desk, stage, done, metrics | shares)
+            divergence.add(done, metrics | shares)
+            desk.interruption.hold()
+            ends = desk.interruption.asked()
+            log(this, desk, stage, done, divergence, fetch=ends)
+            if ends:
+                saved = desk.save(stage, done, state, stream)
+                raise desk.interruption.ends(saved)
             turn_aside(this, desk, stage, done, state, frozen, stream)
+    desk.interruption.release()
     desk.progress.end()
     return state
 
@@ -162,33 +168,33 @@ def resume(
 
 
 def log(
-    this: Run, desk: Desk, stage: Stage, done: int, metrics: dict[str, Array]
+    this: Run,
+    desk: Desk,
+    stage: Stage,
+    done: int,
+    divergence: Divergence,
+    *,
+    fetch: bool = False,
 ) -> None:
     """Tell how far the stage is; fetch metrics from the device when they are due.
 
-    They are also due where the shares of the gradient were measured, and before
-    anything is saved: a model that diverged never is.
+    So they are before a save out of turn (`fetch`): what diverged is never saved.
 
     Raises:
-        InputError: the loss is not finite.
+        InputError: too many steps were not finite.
     """
-    pauses = (this.pauses.log_every, this.pauses.checkpoint_every, stage.steps)
-    if all(done % pause for pause in pauses) and not this.pauses.measures(done):
+    logs = this.pauses.logs(done, stage.steps)
+    if not logs and not fetch:
         desk.progress.update(done)
         return
-    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-    if not math.isfinite(values["loss"]):
-        raise InputError(
-            f"{stage.name}: the loss is {values['loss']} at step {done}; lower "
-            "config.optim.lr or limit config.optim.clip_norm, in a new --workdir. "
-            "Nothing of it was saved"
-        )
+    values = divergence.fetch()
     desk.progress.update(done, loss=values["loss"])
     speed = desk.progress.images_per_second
     if speed is not None:
         values["images_per_second"] = speed
-    epoch = (done - 1) // stage.steps_per_epoch + 1
-    desk.writer.scalars(stage=stage.index, step=done, epoch=epoch, values=values)
+    if logs:  # else the log would tell when the run was interrupted
+        epoch = (done - 1) // stage.steps_per_epoch + 1
+        desk.writer.scalars(stage=stage.index, step=done, epoch=epoch, values=values)
 
 
 def turn_aside(
@@ -200,21 +206,38 @@ def turn_aside(
     frozen: Frozen,
     stream: TrainingStream,
 ) -> None:
-    """Save a checkpoint or evaluate, where one is due before the stage's end."""
-    if done == stage.steps:
-        return
+    """Save a checkpoint or evaluate, where one is due before the stage's end.
+
+    Raises:
+        Interrupted: the run is asked to end while it evaluates; the step is saved.
+    """
+    saves = this.pauses.saves(done, stage.steps)
+    if saves:
+        desk.save(stage, done, state, stream)
+        desk.progress.pause(done)
+    try:
+        desk.interruption.release()
+        evaluate_epoch(this, desk, stage, done, state, frozen)
+        desk.interruption.hold()
+    except Interrupted:
+        if saves:
+            raise
+        saved = desk.save(stage, done, state, stream)
+        raise desk.interruption.ends(saved) from None
+
+
+def evaluate_epoch(
+    this: Run, desk: Desk, stage: Stage, done: int, state: TrainState, frozen: Frozen
+) -> None:
+    """Evaluate inside a stage, where an epoch ends after which that is due."""
     epoch, into_epoch = divmod(done, stage.steps_per_epoch)
-    every = this.pauses.eval_every
-    if every and into_epoch == 0 and epoch % every == 0:
-        now = Snapshot(
-            variables=state.variables, memory=frozen.memory, stage=frozen.stage.index
-        )
-        evaluate(this, desk, now, epoch=epoch)
-        desk.progress.pause(done)
-    if done % this.pauses.checkpoint_every == 0:
-        position = Position(stage.index, done)
-        desk.checkpoints.save_step(position, state, stream.get_state())
-        desk.progress.pause(done)
+    if into_epoch or not this.pauses.evaluates(epoch, stage.epochs):
+        return
+    now = Snapshot(
+        variables=state.variables, memory=frozen.memory, stage=frozen.stage.index
+    )
+    evaluate(this, desk, now, epoch=epoch)
+    desk.progress.pause(done)
 
 
 def stage_end(

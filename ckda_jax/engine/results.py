@@ -10,7 +10,8 @@ import numpy as np
 
 from ckda_jax.files import RESULTS_FORMAT as FORMAT
 from ckda_jax.files import START as START
-from ckda_jax.files import locked, write_json
+from ckda_jax.files import write_json
+from ckda_jax.locks import locked
 from ckda_jax.retrieval import lifelong
 from ckda_jax.structs import InputError
 

@@ -37,6 +37,20 @@ class Pauses:
         """Whether the shares of the gradient are due in a step, counted from 1."""
         return self.gradients_every > 0 and done % self.gradients_every == 0
 
+    def logs(self, done: int, steps: int) -> bool:
+        """Whether a step of a stage is logged: also before it is saved, or measured."""
+        turns = (self.log_every, self.checkpoint_every, steps)
+        return self.measures(done) or any(done % turn == 0 for turn in turns)
+
+    def saves(self, done: int, steps: int) -> bool:
+        """Whether a checkpoint is due after a step, which the stage's end makes up."""
+        return done < steps and done % self.checkpoint_every == 0
+
+    def evaluates(self, epoch: int, epochs: int) -> bool:
+        """Whether an evaluation is due after an epoch inside a stage."""
+        every = self.eval_every
+        return 0 < epoch < epochs and every > 0 and epoch % every == 0
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
@@ -63,6 +77,7 @@ class Run:
         evaluate_unseen: also evaluate datasets before they are learned.
         examples: how many examples to leave for the report.
         data_may_change: go on inside a stage though its images are others now.
+        skip_nonfinite: steps of a stage left out, not being finite, before it ends.
     """
 
     workdir: Path
@@ -83,3 +98,10 @@ class Run:
     evaluate_unseen: bool
     examples: int
     data_may_change: bool = False
+    skip_nonfinite: int = 0
+
+    def with_pulse(self, pulse: Callable[[], None]) -> "Run":
+        """Call a function before every batch that is evaluated."""
+        embedder = dataclasses.replace(self.evaluator.embedder, pulse=pulse)
+        evaluator = dataclasses.replace(self.evaluator, embedder=embedder)
+        return dataclasses.replace(self, evaluator=evaluator)

@@ -42,6 +42,9 @@ class Stage:
     epochs: int
     replayed: tuple[int, ...] = ()
 
+    def __str__(self) -> str:
+        return f"stage {self.index + 1} ({self.name})"
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the datasets learned."""

@@ -18,6 +18,7 @@ class TrainState(struct.PyTreeNode):
         batch_stats: running statistics of the normalisations.
         opt_state: moments of the optimiser.
         step: `[]` int32, steps taken in this stage.
+        skipped: `[]` int32, how many of them changed nothing else, not being finite.
         key: the run key; never changes, step keys are folded from it.
     """
 
@@ -25,7 +26,22 @@ class TrainState(struct.PyTreeNode):
     batch_stats: Tree
     opt_state: Tree
     step: Any
+    skipped: Any
     key: Any
+
+    @classmethod
+    def start(
+        cls, *, params: Tree, batch_stats: Tree, opt_state: Tree, key: Any
+    ) -> "TrainState":
+        """Begin a stage: no step is taken yet."""
+        return cls(
+            params=params,
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            step=jnp.zeros((), jnp.int32),
+            skipped=jnp.zeros((), jnp.int32),
+            key=key,
+        )
 
     @property
     def variables(self) -> Tree:

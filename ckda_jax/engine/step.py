@@ -6,11 +6,13 @@ from typing import Any
 
 import chex
 import jax
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jaxtyping import Array, Int, Key
 
 from ckda_jax import keys
+from ckda_jax.engine.finiteness import NONE, all_finite, first_not_finite, guarded
 from ckda_jax.engine.optim import Optimiser, only_own, only_trained
 from ckda_jax.engine.state import Frozen, TrainState
 from ckda_jax.methods.base import Extra, ForwardView, Method, Metrics, Scalar, StepView
@@ -113,7 +115,11 @@ def make_step(learner: Learner) -> Step:
     A pure function: jit it, shard it over a mesh or map it over devices. It compiles
     once for the first stage, where `frozen.teacher` is None, and once for all later
     stages. Metrics are scalars: `loss`, `loss/<part>`, `<part>/<metric>`, `grad_norm`,
-    `lr`.
+    `lr`, `skipped` and `bad_leaf`.
+
+    Where the loss, a gradient or what would come of them is not finite, the step counts
+    and changes nothing else: `skipped` says how often that was so in this stage,
+    `bad_leaf` which leaf of the gradient was the first not finite, or -1.
     """
     method, optimiser = learner.method, learner.optimiser
 
@@ -141,15 +147,24 @@ def make_step(learner: Learner) -> Step:
         rows = frozen.stage.rows()
         updates = only_own(updates, present=batch.present, rows=rows)
         updates = method.update(updates, view)
-        state = state.replace(
+        after = state.replace(
             params=optax.apply_updates(state.params, updates),
             batch_stats=batch_stats,
             opt_state=opt_state,
             step=state.step + 1,
         )
-        lr = optimiser.schedules()["base"](view.epoch)
-        grad_norm = optax.tree.norm(only_trained(grads))
-        return state, {"loss": loss, "grad_norm": grad_norm, "lr": lr, **metrics}
+        grads = only_trained(grads)
+        bad_leaf = first_not_finite(grads)
+        sound = jnp.isfinite(loss) & (bad_leaf == NONE) & all_finite(after.variables)
+        after = guarded(state, after, sound)
+        told = {
+            "loss": loss,
+            "grad_norm": optax.tree.norm(grads),
+            "lr": optimiser.schedules()["base"](view.epoch),
+            "skipped": after.skipped,
+            "bad_leaf": bad_leaf,
+        }
+        return after, told | metrics
 
     return step
 

@@ -10,6 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from ckda_jax.models import norm
+from ckda_jax.models.dropout import Dropout
 
 INIT = nn.initializers.normal(0.02)
 
@@ -45,14 +46,14 @@ class Attention(nn.Module):
             nn.Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
         )
         qkv = dense(3 * d, name="qkv")(tokens)
-        qkv = qkv.reshape(r * b, n, 3, self.heads, d // self.heads)
-        query, key, value = (qkv[:, :, i] for i in range(3))
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) * (d // self.heads) ** -0.5
+        qkv = qkv.reshape(r, b, n, 3, self.heads, d // self.heads)
+        # Heads before tokens: what follows is then plain products of matrices.
+        query, key, value = qkv.transpose(3, 0, 1, 4, 2, 5)
+        scores = jnp.einsum("...qd,...kd->...qk", query * query.shape[-1] ** -0.5, key)
         weights = nn.softmax(norm.at_least_float32(scores)).astype(scores.dtype)
-        weights = nn.Dropout(self.attention_dropout, deterministic=not train)(weights)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, value)
-        mixed = dense(d, name="proj")(mixed.reshape(r, b, n, d))
-        return nn.Dropout(self.dropout, deterministic=not train)(mixed)
+        weights = Dropout(self.attention_dropout)(weights, train)
+        mixed = jnp.swapaxes(weights @ value, 2, 3).reshape(r, b, n, d)
+        return Dropout(self.dropout)(dense(d, name="proj")(mixed), train)
 
 
 class Mlp(nn.Module):
@@ -79,9 +80,9 @@ class Mlp(nn.Module):
             nn.Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
         )
         hidden = nn.gelu(dense(self.hidden, name="fc1")(tokens), approximate=False)
-        hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
+        hidden = Dropout(self.dropout)(hidden, train)
         hidden = dense(tokens.shape[-1], name="fc2")(hidden)
-        return nn.Dropout(self.dropout, deterministic=not train)(hidden)
+        return Dropout(self.dropout)(hidden, train)
 
 
 class Block(nn.Module):
@@ -142,7 +143,8 @@ class Block(nn.Module):
             maps = {"attention": attention, "block": tokens}
         else:
             call = self.wrap(lambda x: self._forward(x, drop_path)[0], layer)
-            tokens = call(tokens)
+            # A method computes in its own precision, the next block in the model's.
+            tokens = call(tokens).astype(tokens.dtype)
             maps = {"block": tokens}
         return tokens, maps if self.maps else None
 

@@ -1,5 +1,6 @@
 """The plain model: backbone, neck and classifier without prompts, to pretrain."""
 
+import dataclasses
 from typing import Any
 
 import chex
@@ -7,7 +8,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
-from ckda_jax.models import block, heads, norm, vit
+from ckda_jax.models import block, heads, norm
+from ckda_jax.models.reid import ReIDModel
+from ckda_jax.models.vit import ViT
 from ckda_jax.structs import Outputs
 
 
@@ -19,11 +22,12 @@ class PlainModel(nn.Module):
     Attributes:
         classes: rows of the classifier, which pretraining has as every run has, though
             no loss of its own reads it.
-        backbone: the vision transformer, with one row in its modality embedding.
+        backbone: the vision transformer, to pretrain with one row in its modality
+            embedding.
     """
 
     classes: int
-    backbone: vit.ViT
+    backbone: ViT
 
     @property
     def modalities(self) -> int:
@@ -52,7 +56,7 @@ class PlainModel(nn.Module):
 
         Args:
             images: normalised, `[1, b, h, w, c]`.
-            modality: `(0,)`.
+            modality: the one modality's id, as the backbone knows it.
             train: drop, and renew the statistics of the neck.
             present: no influence; the only modality is always there.
             wrap: put around every block of the backbone.
@@ -95,3 +99,14 @@ def fold_modality(variables: Any) -> Any:
         "mod_embed": jnp.zeros_like(table),
     }
     return {**variables, "params": {**params, "backbone": folded}}
+
+
+def bare(model: ReIDModel) -> PlainModel:
+    """Leave the prompts out of a model: the same backbone, neck and classifier.
+
+    It takes the same variables and encodes images of any one modality.
+    """
+    shared = {field.name for field in dataclasses.fields(model)} - {"name", "parent"}
+    names = [field.name for field in dataclasses.fields(ViT) if field.name in shared]
+    sizes = {name: getattr(model, name) for name in names}
+    return PlainModel(model.classes, ViT(**sizes))

@@ -9,6 +9,8 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from ckda_jax.models import norm
+from ckda_jax.models.dropout import Dropout
+from ckda_jax.structs import Tree
 
 WEIGHT_INIT = nn.initializers.normal(0.02)
 
@@ -145,7 +147,7 @@ class CommonPrompt(nn.Module):
         rows = dense(rows.shape[-1], name="up")(nn.relu(mixed))
         h, w = images.shape[-3:-1]
         prompt = unpatchify(rows, self.patch_size, (h, w))
-        prompt = nn.Dropout(self.dropout, deterministic=not train)(prompt)
+        prompt = Dropout(self.dropout)(prompt, train)
         return prompt, {
             "projected": projected,
             "normalised": normalised,
@@ -196,7 +198,7 @@ class SpecificPrompt(nn.Module):
         rows = dense(rows.shape[-1], name="up")(hidden)
         h, w = images.shape[-3:-1]
         prompt = unpatchify(rows, self.patch_size, (h, w))
-        return nn.Dropout(self.dropout, deterministic=not train)(prompt)
+        return Dropout(self.dropout)(prompt, train)
 
 
 _IN_AXES: Any = (0, 0, None)
@@ -208,3 +210,36 @@ SpecificPrompts = nn.vmap(
     in_axes=_IN_AXES,
 )
 """One `SpecificPrompt` per modality: images `[m, b, h, w, c]`, present `[m]`, train."""
+
+
+def run_some(
+    specific: nn.Module,
+    modality: tuple[int, ...],
+    images: Float[Array, "r b h w c"],
+    present: Bool[Array, " r"],
+    train: bool,
+) -> Float[Array, "r b h w c"]:
+    """Run the generators of some modalities; the others cost nothing and stand still.
+
+    Args:
+        specific: bound `SpecificPrompts`, of all modalities.
+        modality: ids of the generators to run, one for each row of axis 0.
+        images: as `SpecificPrompt` takes them.
+        present: likewise.
+        train: likewise.
+    """
+    every, ids = specific.variables, jnp.array(modality)
+
+    def take(variables: Tree) -> Tree:
+        return jax.tree.map(lambda leaf: leaf[ids], variables)
+
+    def put(changed: Tree) -> Tree:
+        whole = {name: every[name] for name in changed}
+        return jax.tree.map(lambda leaf, own: leaf.at[ids].set(own), whole, changed)
+
+    def run(some: nn.Module, *inputs: Any) -> Array:
+        return some(*inputs)
+
+    collections = ["params", "batch_stats"]
+    own = nn.map_variables(run, collections, take, put, mutable=train)
+    return own(specific, images, present, train)

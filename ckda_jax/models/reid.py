@@ -35,6 +35,7 @@ class ReIDModel(nn.Module):
         prompt_dropout: rate on both prompts.
         eval_statistics: of the common prompt's instance norm, `running` or `instance`.
         remat: recompute blocks in the backward pass.
+        micro_batches: parts that the backbone encodes a training batch in.
         dtype: compute dtype; None: that of images and parameters.
         param_dtype: of newly made parameters and statistics.
     """
@@ -59,6 +60,7 @@ class ReIDModel(nn.Module):
     prompt_dropout: float = 0.1
     eval_statistics: str = "running"
     remat: bool = False
+    micro_batches: int = 1
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -92,6 +94,7 @@ class ReIDModel(nn.Module):
             epsilon=self.epsilon,
             modalities=self.modalities,
             remat=self.remat,
+            micro_batches=self.micro_batches,
             **types,
         )
         self.neck = heads.neck(self.param_dtype)
@@ -175,15 +178,15 @@ class ReIDModel(nn.Module):
         train: bool,
         present: Array | None,
     ) -> Array:
-        """Run every modality's generator, the ones not asked for on zeros."""
-        ids = jnp.array(modality)
-        given = jnp.zeros(self.modalities, bool).at[ids].set(True)
-        given = given if present is None else given & present
+        """Run the generators of the modalities asked for."""
+        rows = _rows(present, modality, 1)
+        given = jnp.ones(len(modality), bool) if rows is None else rows
         if modality == tuple(range(self.modalities)):
-            return norm.at_least_float32(self.specific(images, given, train))
-        shape = (self.modalities, *images.shape[1:])
-        images = jnp.zeros(shape, images.dtype).at[ids].set(images)
-        return norm.at_least_float32(self.specific(images, given, train))[ids]
+            prompt = self.specific(images, given, train)
+        else:
+            run = prompts.run_some
+            prompt = run(self.specific, modality, images, given, train)
+        return norm.at_least_float32(prompt)
 
     def _check(self, images: Array, modality: tuple[int, ...]) -> None:
         """Refuse, while tracing, what the model cannot compute."""

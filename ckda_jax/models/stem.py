@@ -88,6 +88,7 @@ class Stem(nn.Module):
             "VALID",
             kernel_init=nn.initializers.normal(math.sqrt(2 / (area * self.width))),
             bias_init=uniform,
+            conv_general_dilated=matrix_product,
             name="proj",
         )(images)
 
@@ -108,3 +109,46 @@ class Stem(nn.Module):
             x = nn.gelu(group_norm(x))
         init = nn.initializers.normal(0.02)
         return conv(self.width, (1, 1), kernel_init=init, name="proj")(x)
+
+
+def matrix_product(
+    images: Array, kernel: Array, strides: Any, padding: Any, **options: Any
+) -> Float[Array, "i rows columns d"]:
+    """Convolve without padding as one product of a matrix of windows.
+
+    Takes the place of `jax.lax.conv_general_dilated`: the gradient of a strided
+    convolution is a dilated one, which CPUs compute pixel by pixel.
+    """
+    del padding, options
+    size, (_, _, channels, width) = kernel.shape[:2], kernel.shape
+    rows = windows(images, 1, size[0], strides[0])
+    cut = windows(rows, 3, size[1], strides[1])
+    i, rows, _, columns, *_ = cut.shape
+    cut = cut.transpose(0, 1, 3, 2, 4, 5)
+    cut = cut.reshape(i, rows, columns, math.prod(size) * channels)
+    return cut @ kernel.reshape(-1, width)
+
+
+def windows(x: Array, axis: int, size: int, stride: int) -> Float[Array, "..."]:
+    """Cut an axis into windows: it becomes two, windows and places in a window.
+
+    Cut first into blocks as long as the stride; a window is a block and what it needs
+    of the next ones, so that its gradient is a sum of a few shifted blocks.
+
+    >>> windows(jnp.arange(5.0), 0, size=3, stride=2).tolist()
+    [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]
+    """
+    count = (x.shape[axis] - size) // stride + 1
+    pieces = -(-size // stride)
+    blocks = count + pieces - 1
+    rest = blocks * stride - x.shape[axis]
+    margin = [(0, rest if a == axis else 0, 0) for a in range(x.ndim)]
+    x = jax.lax.pad(x, jnp.zeros((), x.dtype), margin)
+    x = x.reshape(*x.shape[:axis], blocks, stride, *x.shape[axis + 1 :])
+
+    def piece(index: int) -> Array:
+        own = jax.lax.slice_in_dim(x, index, index + count, axis=axis)
+        length = min(stride, size - index * stride)
+        return jax.lax.slice_in_dim(own, 0, length, axis=axis + 1)
+
+    return jnp.concatenate([piece(index) for index in range(pieces)], axis=axis + 1)

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from ckda_jax.models import norm
+from ckda_jax.models import micro, norm
 from ckda_jax.models.block import INIT, Block, Wrap
+from ckda_jax.models.dropout import Dropout
 from ckda_jax.models.stem import Stem
 
 
@@ -30,6 +31,7 @@ class ViT(nn.Module):
         epsilon: of the layer norms.
         modalities: rows of the modality embedding.
         remat: recompute blocks in the backward pass.
+        micro_batches: parts that a training batch is encoded in, one after another.
         dtype: compute dtype; None: that of images and parameters.
         param_dtype: of newly made parameters.
     """
@@ -48,6 +50,7 @@ class ViT(nn.Module):
     epsilon: float = 1e-5
     modalities: int = 2
     remat: bool = False
+    micro_batches: int = 1
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -76,6 +79,23 @@ class ViT(nn.Module):
             axis) and `norm`.
         """
         chex.assert_shape(images, (len(modality), None, *self.image_size, None))
+
+        def encode(vit: ViT, images: Array) -> Any:
+            return vit._encode(images, modality, train, wrap, maps)
+
+        if train and self.micro_batches > 1:
+            return micro.in_parts(encode, self, images, self.micro_batches)
+        return encode(self, images)
+
+    def _encode(
+        self,
+        images: Array,
+        modality: tuple[int, ...],
+        train: bool,
+        wrap: Wrap | None,
+        maps: bool,
+    ) -> tuple[Array, dict[str, Array] | None]:
+        """Encode images, each without regard to the others."""
         tokens = Stem(
             self.stem,
             self.patch_size,
@@ -87,7 +107,7 @@ class ViT(nn.Module):
         )(images)
         patches = tokens
         tokens = self._embed(tokens, modality)
-        tokens = nn.Dropout(self.dropout, deterministic=not train)(tokens)
+        tokens = Dropout(self.dropout)(tokens, train)
         embedded = tokens
         rates = jnp.linspace(0, self.drop_path, self.depth)
         blocks = self._blocks(train, wrap, maps)

@@ -121,11 +121,10 @@ def train(
     )
     step = jax.jit(make_step(learner))
     params = pair.student["params"]
-    state = TrainState(
+    state = TrainState.start(
         params=params,
         batch_stats=pair.student["batch_stats"],
         opt_state=optimiser.transform(params).init(params),
-        step=jnp.int32(0),
         key=jax.random.key(0),
     )
     frozen = Frozen(

@@ -1,6 +1,6 @@
 """Checkpoints: whole or not at all, and bit for bit."""
 
-import errno
+import os
 import shutil
 import sys
 import time
@@ -26,6 +26,7 @@ def state(value=0.0):
         batch_stats={"mean": jnp.full(3, value)},
         opt_state=(jax.tree.map(jnp.ones_like, params), None),
         step=jnp.int32(7),
+        skipped=jnp.int32(2),
         key=jax.random.key(5),
     )
 
@@ -110,44 +111,85 @@ def test_what_a_kill_left_unfinished_is_taken_away(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save_stage(0, VARIABLES, MEMORY)
     checkpoints.close()
-    unfinished = tmp_path / "stages" / "1.orbax-checkpoint-tmp"
+    unfinished = tmp_path / "unfinished" / "stages-1.orbax-checkpoint-tmp"
     shutil.copytree(tmp_path / "stages" / "0", unfinished)
-    (unfinished / "commit_success.txt").unlink(missing_ok=True)
-    again = Checkpoints(tmp_path)
-    assert again.stages() == [0]
-    again.save_stage(1, VARIABLES, MEMORY)
-    again.close()
-    assert not unfinished.exists()
+    reader = Checkpoints(tmp_path, writes=False)
+    assert reader.stages() == [0]
+    reader.close()
+    assert unfinished.exists()
+    Checkpoints(tmp_path).close()
+    assert not (tmp_path / "unfinished").exists()
 
 
-def test_what_does_not_fit_or_is_damaged_is_one_line(tmp_path):
+def test_a_state_is_saved_as_it_was_when_the_save_returned(tmp_path):
+    change = jax.jit(lambda tree: jax.tree.map(lambda x: -x, tree), donate_argnums=0)
+    large = {"kernel": jax.random.normal(jax.random.key(0), (1000, 1000))}
+    was = jax.tree.map(np.array, large)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_step(Position(0, 1), state().replace(params=large), {})
+    for _ in range(3):
+        large = change(large)
+    restored, _ = checkpoints.restore_step(
+        Position(0, 1), state().replace(params=large)
+    )
+    checkpoints.close()
+    chex.assert_trees_all_equal(restored.params, was)
+
+
+def test_the_best_state_of_a_stage_stays_and_what_is_no_number_is_never_best(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    scores = [0.1, 0.5, float("nan"), 0.5, float("inf"), 0.3, None]
+    for step, score in enumerate(scores, start=1):
+        checkpoints.save_step(Position(0, step), state(), {}, score=score)
+    checkpoints.save_step(Position(1, 1), state(), {}, score=0.2)
+    checkpoints.save_step(Position(1, 2), state(), {})
+    checkpoints.close()
+    kept = sorted(path.name for path in (tmp_path / "steps").iterdir())
+    assert kept == ["10000001", "10000002", "2"]
+
+
+def test_what_does_not_fit_is_one_line(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save_stage(0, VARIABLES, MEMORY)
     checkpoints.save_step(Position(0, 1), state(), {})
-    named = rf"^{tmp_path}: a checkpoint cannot be restored \(.*--workdir$"
     wide = {"params": {"kernel": jnp.zeros((2, 4))}}
-    with pytest.raises(InputError, match=named):
+    stage = rf"^{tmp_path}/stages/0: cannot be restored \(.*--workdir$"
+    with pytest.raises(InputError, match=stage):
         checkpoints.restore_stage(0, variables=wide, memory=MEMORY)
-    with pytest.raises(InputError, match=named):
+    step = rf"^{tmp_path}/steps/1: cannot be restored \(.*--workdir$"
+    with pytest.raises(InputError, match=step):
         checkpoints.restore_step(Position(0, 1), state().replace(batch_stats=wide))
-    for path in (tmp_path / "stages" / "0").rglob("*"):
-        if path.is_file():
-            path.write_bytes(b"")
-    with pytest.raises(InputError, match=named):
-        checkpoints.restore_as_saved(0)
     checkpoints.close()
 
 
-def reopened(folder):
-    """Open a folder in which writes may still go on that another one's error left."""
-    for _ in range(100):
-        try:
-            return Checkpoints(folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
-                raise
-            time.sleep(0.1)
-    return Checkpoints(folder)
+def test_nothing_damaged_is_read(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for stage in (0, 1, 2):
+        checkpoints.save_stage(stage, VARIABLES, MEMORY)
+    checkpoints.close()
+    (tmp_path / "stages" / "0" / "left" / "_METADATA").write_bytes(b"")
+    (tmp_path / "stages" / "2" / "manifest.json").unlink()
+    reader = Checkpoints(tmp_path, writes=False)
+    named = (
+        r"^{}/stages/{}; restore that file from a backup "
+        r"\(the end of these stages is whole: 2\)$"
+    )
+    empty = named.format(tmp_path, r"0/left/_METADATA has 0 bytes, not \d+")
+    with pytest.raises(InputError, match=empty):
+        reader.restore_stage(0, variables=VARIABLES, memory=MEMORY)
+    missing = named.format(tmp_path, "2/manifest.json is missing")
+    with pytest.raises(InputError, match=missing):
+        reader.restore_as_saved(reader.choose(None))
+    reader.close()
+
+
+def test_arrays_that_no_machine_can_hold_are_refused(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_stage(0, VARIABLES, MEMORY)
+    monkeypatch.setattr(os, "sysconf", lambda name: 5)
+    with pytest.raises(InputError, match="take .* GiB, and this machine has"):
+        checkpoints.restore_as_saved(0)
+    checkpoints.close()
 
 
 @pytest.mark.parametrize("kind", ["stage", "step"])
@@ -155,23 +197,62 @@ def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path, kind):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save_stage(0, VARIABLES, MEMORY)
     checkpoints.save_step(Position(0, 1), state(), {})
+    checkpoints.wait()
     large = {"kernel": jax.random.normal(jax.random.key(0), (100, 100))}
-    named = pytest.raises(OSError, match=f"{tmp_path}: cannot be written")
-    with named, runs.small_files_only(limit=8_000):
+    said = rf"^{tmp_path}: cannot be written \(File too large\); make room .* again$"
+    with runs.small_files_only(limit=8_000), pytest.raises(OSError, match=said):
         if kind == "stage":
             checkpoints.save_stage(1, large, MEMORY)
         else:
             checkpoints.save_step(Position(0, 2), state().replace(params=large), {})
-    checkpoints.close()
-    again = reopened(tmp_path)
-    assert again.stages() == [0]
-    assert again.latest_position() == Position(0, 1)
-    variables, _ = again.restore_stage(0, variables=VARIABLES, memory=MEMORY)
+        checkpoints.wait()
+    assert not (tmp_path / "unfinished").exists()
+    assert checkpoints.stages() == [0]
+    assert checkpoints.latest_position() == Position(0, 1)
+    variables, _ = checkpoints.restore_stage(0, variables=VARIABLES, memory=MEMORY)
     chex.assert_trees_all_equal(variables, VARIABLES)
-    if kind == "stage":
-        again.save_stage(1, large, MEMORY)
-        assert again.stages() == [0, 1]
-    again.close()
+    checkpoints.save_stage(1, large, MEMORY)
+    assert checkpoints.stages() == [0, 1]
+    checkpoints.close()
+
+
+def failing(folder):
+    """Begin a save that cannot end well."""
+    checkpoints = Checkpoints(folder)
+    large = {"kernel": jax.random.normal(jax.random.key(0), (100, 100))}
+    with runs.small_files_only(limit=8_000):
+        checkpoints.save_stage(0, large, MEMORY)
+        time.sleep(0.5)
+    return checkpoints
+
+
+def test_the_next_save_raises_what_went_wrong_in_the_background(tmp_path):
+    checkpoints = failing(tmp_path)
+    with pytest.raises(OSError, match="cannot be written"):
+        checkpoints.save_step(Position(0, 1), state(), {})
+    checkpoints.close()
+    assert runs.listing(tmp_path) == []
+
+
+def test_closing_raises_what_went_wrong_but_hides_no_error_before_it(tmp_path):
+    checkpoints = failing(tmp_path)
+    with pytest.raises(OSError, match="cannot be written"):
+        checkpoints.close()
+    checkpoints = failing(tmp_path)
+    with pytest.raises(KeyError):
+        try:
+            raise KeyError
+        finally:
+            checkpoints.close()
+
+
+def test_a_folder_that_is_gone_is_not_made_again(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(OSError, match=f"{tmp_path}/checkpoints: cannot be written"):
+        checkpoints.save_step(Position(0, 1), state(), {})
+    checkpoints.close()
+    assert runs.listing(tmp_path) == []
 
 
 def test_a_file_whose_turn_never_came_says_nothing_more(tmp_path, capsys, monkeypatch):
@@ -185,6 +266,7 @@ def test_a_file_whose_turn_never_came_says_nothing_more(tmp_path, capsys, monkey
     large = {"kernel": jax.random.normal(jax.random.key(0), (100, 100))}
     with pytest.raises(OSError, match="written"), runs.small_files_only(limit=8_000):
         checkpoints.save_stage(0, large, MEMORY)
+        checkpoints.wait()
     # As in another test, whose filters are its own.
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from ckda_jax.engine import distributed
+from ckda_jax.engine import distributed, rendezvous
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.distributed import Cluster
 from ckda_jax.engine.layout import REPLICATED, Layout
@@ -144,44 +144,10 @@ def fsdp():
     return Cluster.of(jax.devices(), 1, Layout(parameters="fsdp", heads=2, large=100))
 
 
-@pytest.fixture
-def joined(monkeypatch):
-    """Catch what processes would be joined with."""
-    caught = {}
-    monkeypatch.setattr(
-        jax.distributed, "initialize", lambda *a, **k: caught.update(k, address=a[0])
-    )
-    monkeypatch.setattr(jax.config, "update", lambda *a: None)
-    return caught
-
-
-def test_a_process_alone_joins_nobody(monkeypatch, joined):
-    monkeypatch.delenv(distributed.COORDINATOR, raising=False)
-    distributed.initialise()
-    assert joined == {}
-
-
-def test_a_launchers_environment_names_the_others(monkeypatch, joined):
-    monkeypatch.setenv(distributed.COORDINATOR, "host:1")
-    monkeypatch.setenv(distributed.PROCESSES, "4")
-    monkeypatch.setenv(distributed.PROCESS, "3")
-    distributed.initialise()
-    assert joined == {"address": "host:1", "num_processes": 4, "process_id": 3}
-
-
-@pytest.mark.parametrize("values", [{}, {"PROCESSES": "2"}, {"PROCESSES": "two"}])
-def test_half_an_environment_is_refused(monkeypatch, joined, values):
-    monkeypatch.setenv(distributed.COORDINATOR, "host:1")
-    for name in ("PROCESSES", "PROCESS"):
-        variable = getattr(distributed, name)
-        monkeypatch.delenv(variable, raising=False)
-        if name in values:
-            monkeypatch.setenv(variable, values[name])
-    with pytest.raises(
-        InputError, match="CKDA_PROCESSES and CKDA_PROCESS are not both"
-    ):
+def test_initialise_reads_the_launchers_environment(monkeypatch):
+    monkeypatch.setenv(rendezvous.COORDINATOR, "nowhere")
+    with pytest.raises(InputError, match="CKDA_COORDINATOR=nowhere: must be HOST:PORT"):
         distributed.initialise()
-    assert joined == {}
 
 
 @pytest.mark.slow

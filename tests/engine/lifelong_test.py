@@ -13,7 +13,9 @@ from rich.console import Console
 
 from ckda_jax.engine import lifelong
 from ckda_jax.engine.checkpoint import Checkpoints, Position
-from ckda_jax.engine.lifelong import Desk, due, evaluation_line
+from ckda_jax.engine.desk import Desk
+from ckda_jax.engine.divergence import Divergence
+from ckda_jax.engine.lifelong import due, evaluation_line
 from ckda_jax.engine.results import START, Results
 from ckda_jax.engine.run import Pauses
 from ckda_jax.reporting.progress import Progress
@@ -125,11 +127,28 @@ def test_a_stage_starts_alike_whatever_the_classifiers_size(assembled, snapshot)
     )
 
 
+class Fetched(Divergence):
+    """Stands in for what watches the metrics: the loss is the step."""
+
+    def __init__(self):
+        self.step = 0
+
+    def fetch(self):
+        """Return a step's metrics."""
+        return {"loss": float(self.step), "lr": 0.5}
+
+
+def log(run, desk, steps, **options):
+    """Take some steps that only log."""
+    divergence = Fetched()
+    for done in range(1, steps + 1):
+        divergence.step = done
+        lifelong.log(run, desk, run.stages[0], done, divergence, **options)
+
+
 def test_log_fetches_what_is_due_and_the_last_step(assembled, desk, tmp_path):
     run = dataclasses.replace(assembled, pauses=every(3, checkpoint_every=9))
-    for done in range(1, 5):
-        metrics = {"loss": jnp.float32(done), "lr": jnp.float32(0.5)}
-        lifelong.log(run, desk, run.stages[0], done, metrics)
+    log(run, desk, 4)
     rows = runs.metrics(tmp_path)
     assert [(row["step"], row["epoch"], row["loss"]) for row in rows] == [
         (3, 2, 3.0),
@@ -142,9 +161,14 @@ def test_what_was_measured_is_logged_where_no_log_line_is_due(
 ):
     pauses = every(3, checkpoint_every=9, gradients_every=2)
     run = dataclasses.replace(assembled, pauses=pauses)
-    for done in range(1, 5):
-        lifelong.log(run, desk, run.stages[0], done, {"loss": jnp.float32(done)})
+    log(run, desk, 4)
     assert [row["step"] for row in runs.metrics(tmp_path)] == [2, 3, 4]
+
+
+def test_what_is_fetched_because_the_run_ends_is_not_logged(assembled, desk, tmp_path):
+    run = dataclasses.replace(assembled, pauses=every(3, checkpoint_every=9))
+    log(run, desk, 2, fetch=True)
+    assert runs.metrics(tmp_path) == []
 
 
 def test_the_loop_turns_aside_where_due_but_not_at_the_stages_end(

@@ -8,11 +8,10 @@ from tests import tiny
 
 
 def state():
-    return TrainState(
+    return TrainState.start(
         params={"kernel": jnp.ones(2)},
         batch_stats={"mean": jnp.zeros(2)},
         opt_state=(),
-        step=jnp.int32(3),
         key=jax.random.key(1),
     )
 
@@ -20,6 +19,11 @@ def state():
 def test_variables_are_what_flax_takes():
     now = state()
     assert now.variables == {"params": now.params, "batch_stats": now.batch_stats}
+
+
+def test_a_stage_starts_with_no_step_taken():
+    now = state()
+    assert (int(now.step), int(now.skipped)) == (0, 0)
 
 
 def test_a_copy_outlives_the_donated_original():

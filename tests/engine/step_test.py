@@ -90,6 +90,35 @@ def test_step_is_augmentation_both_models_the_loss_and_adamw(x64):
         chex.assert_trees_all_close(moved[name], expected, atol=1e-9)
 
 
+def poisoned(frozen):
+    """Spoil what the method remembers, of which the loss is made."""
+
+    def spoil(leaf):
+        is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return jnp.full_like(leaf, jnp.nan) if is_float else leaf
+
+    return frozen.replace(memory=jax.tree.map(spoil, frozen.memory))
+
+
+def test_a_step_that_is_not_finite_counts_and_changes_nothing_else(step):
+    state, frozen, batch = given()
+    before = jax.device_get((state.params, state.batch_stats, state.opt_state))
+    left_out, metrics = step(state, poisoned(frozen), batch)
+    after = (left_out.params, left_out.batch_stats, left_out.opt_state)
+    chex.assert_trees_all_equal(jax.device_get(after), before)
+    assert (int(left_out.step), int(left_out.skipped)) == (1, 1)
+    assert np.isnan(metrics["loss"]) and np.isnan(metrics["loss/alignment"])
+    assert int(metrics["skipped"]) == 1
+    names = list(named_leaves(state.params))
+    assert names[int(metrics["bad_leaf"])].startswith("backbone/")
+
+    again, metrics = step(left_out, frozen, batch)
+    assert (int(again.step), int(metrics["skipped"])) == (2, 1)
+    assert int(metrics["bad_leaf"]) == -1
+    chex.assert_tree_all_finite((again.params, metrics))
+    assert np.abs(again.params["neck"]["scale"] - before[0]["neck"]["scale"]).max() > 0
+
+
 @pytest.mark.slow
 def test_a_mesh_sharing_a_batch_and_pmap_repeating_it_compute_what_jit_does(x64):
     # In float64: between device counts sums are taken in another order, and Adam makes

@@ -17,7 +17,7 @@ from ckda_jax.data.synthetic.layout import Layout, Picture, Size
 from ckda_jax.data.synthetic.people import Person, population
 from ckda_jax.data.synthetic.picture import render
 from ckda_jax.data.synthetic.streams import stream
-from ckda_jax.files import locked
+from ckda_jax.locks import locked
 from ckda_jax.structs import InputError
 
 VERSION = 2

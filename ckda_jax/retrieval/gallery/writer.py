@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from ckda_jax.files import locked
+from ckda_jax.locks import locked
 from ckda_jax.retrieval.gallery import blocks
 from ckda_jax.retrieval.gallery import index as index_lib
 from ckda_jax.retrieval.gallery.blocks import Block, Entry

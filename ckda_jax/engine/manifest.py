@@ -1,0 +1,161 @@
+"""The manifest of a checkpoint: what its files must be, written when they all are."""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import jax
+
+import ckda_jax
+from ckda_jax.files import CONFIG, DATA, write_json
+
+MANIFEST = "manifest.json"
+"""In the folder of a checkpoint."""
+
+FORMAT = 1
+"""Version of what a manifest holds."""
+
+LARGEST = 16 * 2**20
+"""Bytes of a manifest above which it is none: some 100,000 files."""
+
+PACKAGES = ("jax", "jaxlib", "flax", "orbax-checkpoint", "numpy")
+"""Whose versions decide a run's bits, beside this one's and Python's."""
+
+
+class Damage(Exception):
+    """A checkpoint is not what its manifest says; the message names file and reason."""
+
+
+def write(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write the manifest of a finished folder, whose files are read for it.
+
+    It holds, beside the facts given, the size and SHA-256 of every file, and the
+    versions and devices that the run has.
+
+    Args:
+        folder: of the checkpoint.
+        facts: what else is to be known of it, in JSON's types.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": sha256(path),
+        }
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    made_by = {
+        "versions": versions(),
+        "devices": jax.device_count(),
+        "processes": jax.process_count(),
+    }
+    content = {"format": FORMAT, **facts, **made_by, "files": files}
+    write_json(folder / MANIFEST, content)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read a manifest.
+
+    Raises:
+        Damage: there is none, or it cannot be understood.
+    """
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > LARGEST:
+            raise Damage(f"{MANIFEST} is larger than {LARGEST} bytes")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Damage(f"{MANIFEST} is missing") from None
+    # A RecursionError: brackets within brackets.
+    except (OSError, ValueError, RecursionError) as error:
+        cause = type(error).__name__
+        raise Damage(f"{MANIFEST} cannot be read ({cause})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise Damage(f"{MANIFEST} is none of format {FORMAT}")
+    files = content.get("files")
+    if not isinstance(files, dict) or not files:
+        raise Damage(f"{MANIFEST} lists no files")
+    return content
+
+
+def verify(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare a checkpoint with its manifest, every byte of it.
+
+    Args:
+        folder: of the checkpoint.
+        facts: what its manifest must say of it, which keeps a folder that was given
+            another's name from being taken for it.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        Damage: a file is missing or is not what it was.
+    """
+    content = read(folder)
+    for name, value in facts.items():
+        if content.get(name) != value:
+            raise Damage(
+                f"{MANIFEST} is of {name} {content.get(name)!r}, not {value!r}"
+            )
+    for name, told in content["files"].items():
+        _verify_file(folder, name, told)
+    return content
+
+
+def sha256(path: Path) -> str:
+    """Digest a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def run_facts(workdir: Path) -> dict[str, str | None]:
+    """Digest what tells a run from others: its config, and the images it reads.
+
+    Returns:
+        By name, the SHA-256 of the file in the run directory, None where it has none.
+    """
+    paths = {"config": workdir / CONFIG, "data": workdir / DATA}
+    return {
+        name: sha256(path) if path.is_file() else None for name, path in paths.items()
+    }
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """List the versions that decide a run's bits."""
+    own = {"python": platform.python_version(), "ckda_jax": ckda_jax.__version__}
+    return own | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _verify_file(folder: Path, name: str, told: Any) -> None:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise Damage(f"{MANIFEST} names {name!r}, outside of the checkpoint")
+    try:
+        size, digest = int(told["bytes"]), str(told["sha256"])
+    except (KeyError, TypeError, ValueError):
+        raise Damage(f"{MANIFEST} says nothing of {name!r}") from None
+    try:
+        _compare(folder, name, size, digest)
+    # ValueError: no name of a file. RuntimeError: links that lead to each other.
+    except (OSError, ValueError, RuntimeError) as error:
+        raise Damage(f"{name} cannot be read ({error})") from error
+
+
+def _compare(folder: Path, name: str, size: int, digest: str) -> None:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise Damage(f"{name} is a link out of the checkpoint")
+    if not path.is_file():
+        raise Damage(f"{name} is missing")
+    found = path.stat().st_size
+    if found != size:
+        raise Damage(f"{name} has {found} bytes, not {size}")
+    if sha256(path) != digest:
+        raise Damage(f"{name} has another SHA-256")
