@@ -43,7 +43,7 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
-PATIENCE = 120
+PATIENCE = 600
 """Seconds after which a run that does not get on fails its test."""
 
 
