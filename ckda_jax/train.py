@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         check.print_report(lines, Console(highlight=False, quiet=not cluster.is_main))
         return 0
-    with workdir.held(args.workdir, cluster):
+    with workdir.held(args.workdir):
         with workdir.untouched_if_refused(args.workdir):
             run = build.assemble(config, args.workdir, cluster, lineage)
             data = workdir.describe(run.stages, run.datasets)
@@ -131,13 +131,8 @@ def train(
         interruption=Interruption(command),
         watchdog=Watchdog(config.train.step_limit, command),
     )
-    try:
-        with desk.interruption, desk.watchdog:
-            lifelong.run(run, desk)
-    finally:
-        progress.end()
-        writer.close()
-        checkpoints.close()
+    with desk.open():
+        lifelong.run(run, desk)
     if is_main:
         report = html.write_report(run.workdir, images=config.report.images)
         tables.print_results(results.content, console)

@@ -86,10 +86,16 @@ class Forks:
         told.write(json.dumps([words, str(out), str(err)]) + "\n")
         told.flush()
         child = int(answers.readline())
-        if until:
-            self._wait_for(until, child)
-            time.sleep(delay)
-            then(child)
+        try:
+            if until:
+                self._wait_for(until, child)
+                time.sleep(delay)
+                then(child)
+        except BaseException:
+            # Else the next run's first answer would be the status of this one.
+            os.kill(child, signal.SIGKILL)
+            answers.readline()
+            raise
         status = int(answers.readline())
         self.out, self.err = out.read_text(), err.read_text()
         return status
