@@ -47,6 +47,12 @@ def parser() -> argparse.ArgumentParser:
         "write down in data_changes.json what changed",
     )
     made.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse to go on where the newest checkpoint is damaged, instead of from "
+        "an older one",
+    )
+    made.add_argument(
         "--check",
         action="store_true",
         help="validate data, weights and config, print what would happen, and stop",
@@ -82,7 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             data = workdir.describe(run.stages, run.datasets)
             changes = _check_data(args, data)
             run = run if before is None else build.extend(run, before)
-            run = dataclasses.replace(run, data_may_change=args.allow_data_change)
+            run = dataclasses.replace(
+                run, data_may_change=args.allow_data_change, strict=args.strict
+            )
         if cluster.is_main:
             workdir.record_changes(args.workdir, changes)
             workdir.claim(args.workdir, config, lineage, data)

@@ -49,6 +49,6 @@ def test_values_that_mean_nothing_are_refused(changes, said):
 def test_a_run_of_a_version_without_a_mesh_is_evaluated_on_all_devices():
     config = configured()
     with config.unlocked():
-        del config["mesh"]
+        delattr(config, "mesh")
     found = build.cluster(config, learns=False)
     assert dict(found.mesh.shape) == {"data": 2, "model": 1}

@@ -75,8 +75,11 @@ def test_large_arrays_are_shared_out_and_stay_so_in_a_step(fsdp):
         del frozen, batch
         return jax.tree.map(lambda x: x + 1 if x.dtype == "float32" else x, state), {}
 
-    gathered = jax.jit(gathers, out_shardings=fsdp.replicated())(state, None, None)[0]
-    kept, _ = jax.jit(fsdp.keep_layout(gathers))(gathered, None, None)
+    given = tiny.frozen(Method(), {}), tiny.batch()
+    everywhere = jax.jit(gathers, out_shardings=fsdp.replicated())
+    gathered, _ = everywhere(state, *given)
+    assert gathered.params["classifier"]["kernel"].sharding.is_fully_replicated
+    kept, _ = jax.jit(fsdp.keep_layout(gathers))(gathered, *given)
     after = jax.tree.map(lambda leaf: leaf.sharding, kept)
     assert jax.tree.all(jax.tree.map(lambda a, b: a == b, before, after))
 
