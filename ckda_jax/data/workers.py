@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from multiprocessing import connection
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 CHECK = 1.0
 """Seconds of waiting for an element after which the processes are looked at."""
@@ -20,6 +20,7 @@ ENDED = re.compile(r"process was terminated unexpectedly with exit code (-?\d+)"
 """What Grain says of a worker process that is no more."""
 
 
+@runtime_checkable
 class Elements(Protocol):
     """An iterator of Grain's, which can be closed."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from ckda_jax import keys
 from ckda_jax.data.dataset import Dataset
@@ -15,7 +16,8 @@ from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.classifier import fresh_slice
 from ckda_jax.engine.desk import Desk
 from ckda_jax.engine.divergence import Divergence
-from ckda_jax.engine.evaluate import Few, Ranking
+from ckda_jax.engine.evaluate import Few
+from ckda_jax.engine.ranking import Ranking
 from ckda_jax.engine.results import START
 from ckda_jax.engine.run import Run
 from ckda_jax.engine.stage import Stage
@@ -73,11 +75,10 @@ def learn(
     state = train(this, desk, mixed, state, frozen)
     end = stage_end(this, stage, state.variables, frozen.memory, previous)
     method, cluster = this.learner.method, this.evaluator.embedder.cluster
-    variables = method.merge(state.variables, frozen.teacher, end)
-    variables = cluster.lay_out(variables)
+    merged = method.merge(state.variables, frozen.teacher, end)
+    variables = cluster.lay_out(merged)
     end = stage_end(this, stage, variables, frozen.memory, previous)
-    memory = method.consolidate(frozen.memory, end)
-    memory = cluster.lay_out(memory)
+    memory = cluster.lay_out(method.consolidate(frozen.memory, end))
     index = jnp.full_like(before.stage, stage.index)
     return Snapshot(variables=variables, memory=memory, stage=index)
 
@@ -107,8 +108,7 @@ def begin(
         key=this.key,
     )
     # A copy: the step consumes its state, which must not be the teacher or the run key.
-    state = copy(cluster.lay_out(state))
-    memory = cluster.lay_out(memory)
+    state, memory = copy(cluster.lay_out(state)), cluster.lay_out(memory)
     return state, Frozen(teacher=teacher, memory=memory, stage=info)
 
 
@@ -249,25 +249,25 @@ def stage_end(
 ) -> StageEnd:
     """Gather what a method may read at a stage's end."""
     embedder = this.evaluator.embedder
-    snapshot = Snapshot(
-        variables=variables, memory=memory, stage=jnp.int32(stage.index)
-    )
-    snapshot = snapshot.replace(stage=embedder.cluster.replicate(snapshot.stage))
+    index = embedder.cluster.replicate(jnp.int32(stage.index))
+    snapshot = Snapshot(variables=variables, memory=memory, stage=index)
+    labels = stage.labels - stage.first_row
 
-    def features(rows: np.ndarray, modality: int) -> np.ndarray:
+    def sums(rows: np.ndarray, modality: int, count: int) -> Array:
         records = stage.records.take(this.usable(stage, rows))
-        return embedder.table(snapshot, records, FEATURE_CHAIN, modality)
+        return embedder.sums(
+            snapshot, records, FEATURE_CHAIN, modality, labels[rows], count
+        )
 
-    key = keys.stream(keys.at_stage(this.key, stage.index), "end")
     return StageEnd(
         variables=variables,
         stage=stage.info,
         previous=previous,
         datasets=stage.names,
-        labels=stage.labels - stage.first_row,
+        labels=labels,
         modality=stage.records.modality,
-        features=features,
-        key=key,
+        sums=sums,
+        key=keys.stream(keys.at_stage(this.key, stage.index), "end"),
     )
 
 
