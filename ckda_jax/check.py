@@ -94,9 +94,12 @@ def _parameter_lines(params: Tree) -> list[str]:
 
 def _memory_line(config: ConfigDict, params: Tree) -> str:
     state, activations = estimate(config, params)
+    parts = build.micro_batches(config)
+    of = f" of one of {parts} micro-batches" if parts > 1 else ""
     return (
         f"memory  at least {(state + activations) / GIB:.2f} GiB: weights, gradients, "
         f"moments and teacher {state / GIB:.2f}, activations {activations / GIB:.2f}"
+        f"{of}; more config.train.micro_batches or config.model.remat take less"
     )
 
 
@@ -106,13 +109,13 @@ def estimate(config: ConfigDict, params: Tree) -> tuple[int, int]:
     A block makes about `(8 + 2 r) d + 2 heads n` numbers per token (r the MLP ratio, d
     the width, n the tokens of an image). The backward pass holds those of every block,
     or the d that enter each where blocks are recomputed, beside all those of one; and
-    it makes as many gradients of one.
+    it makes as many gradients of one. It sees one micro-batch at a time.
     """
     weights = sum(leaf.nbytes for leaf in trees.named_leaves(params).values())
     size = config.model
     tokens = math.prod(build.grid(config))
     block = (8 + 2 * size.mlp_ratio) * size.width + 2 * size.heads * tokens
     kept = size.depth * size.width + block if size.remat else size.depth * block
-    images = build.images_per_step(config)
+    images = build.images_per_step(config) // build.micro_batches(config)
     width = 4 if size.dtype == "float32" else 2
     return 5 * weights, int(images * tokens * (kept + block) * width)

@@ -77,14 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, config = config_lib.parse(parser(), argv)
     build.check_limits(config)
     batches, modality = _batches(args), _modality(args, config)
-    learns = learner(config, args.identities)
     console = Console(highlight=False)
-    content = facts(config) | on_paper(config, learns)
+    content = facts(config) | on_paper(config, args.identities)
     tables.print_tables(costs.paper_tables(content), console)
     if not args.no_timing:
-        quiet = Console(stderr=True, highlight=False)
-        measured = measure(config, learns, modality, batches, args.repeats, quiet)
-        content |= {"modality": build.modalities(config)[modality], **measured}
+        plan = Plan(
+            identities=args.identities,
+            modality=modality,
+            batches=batches,
+            repeats=args.repeats,
+        )
+        content |= measure(config, plan, Console(stderr=True, highlight=False))
         tables.print_tables(costs.measured_tables(content), console)
     if args.json is not None:
         write_json(args.json, content)
@@ -118,7 +121,7 @@ def _modality(args: argparse.Namespace, config: ConfigDict) -> int:
 
 
 def learner(config: ConfigDict, identities: int) -> Learner:
-    """Make the model and method of a config, of which nothing will be trained."""
+    """Make the model and method of a config; nothing of it will be trained."""
     return Learner(
         model=build.model(config, identities),
         method=build.method(config, identities),
@@ -140,15 +143,15 @@ def facts(config: ConfigDict) -> dict[str, Any]:
     }
 
 
-def on_paper(config: ConfigDict, learns: Learner) -> dict[str, Any]:
+def on_paper(config: ConfigDict, identities: int) -> dict[str, Any]:
     """Count parameters and FLOPs by part, and the FLOPs of training steps.
 
     A step takes the forward pass of each image three times, as the backward pass is two
     of them, once more where blocks are recomputed and once more in micro-batches; and
     the teacher's.
     """
-    params = build.shapes(config, learns)["params"]
-    parts = flops.parts(learns.model, params)
+    params = build.shapes(config, learner(config, identities))["params"]
+    parts = flops.parts(build.model(config, identities), params)
     forward = sum(part.flops for part in parts)
     images = build.images_per_step(config)
     passes = 3 + config.model.remat + (build.micro_batches(config) > 1)
@@ -181,36 +184,53 @@ class Compiled:
         )
 
 
-def measure(
-    config: ConfigDict,
-    learns: Learner,
-    modality: int,
-    batches: Sequence[int],
-    repeats: int,
-    console: Console,
-) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        identities: rows of the classifier.
+        modality: id of the modality that is embedded.
+        batches: images at a time.
+        repeats: rounds for each number of images.
+    """
+
+    identities: int
+    modality: int
+    batches: Sequence[int]
+    repeats: int
+
+
+def measure(config: ConfigDict, plan: Plan, console: Console) -> dict[str, Any]:
     """Embed random images with prompts and without, batch size by batch size."""
+    learns = learner(config, plan.identities)
     variables = build.variables(config, learns)
     memory = learns.method.init(jax.random.key(1), variables)
-    sides = {"prompted": learns.model, "bare": bare(learns.model)}
-    progress = _Told(console, sum(batches) * (repeats + 1))
+    model = build.model(config, plan.identities)
+    without = dataclasses.replace(learns, model=bare(model))
+    sides = {"prompted": learns, "bare": without}
+    progress = _Told(console, sum(plan.batches) * (plan.repeats + 1))
     rows = []
-    for batch in batches:
+    for batch in plan.batches:
         shape = (batch, *config.model.image_size, 3)
         images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         inputs = variables, memory, jax.device_put(images)
         programs = {
-            name: compiled(dataclasses.replace(learns, model=model), modality, inputs)
-            for name, model in sides.items()
+            name: compiled(side, plan.modality, inputs) for name, side in sides.items()
         }
         calls = {
             name: functools.partial(_wait, program.call, *inputs)
             for name, program in programs.items()
         }
         told = functools.partial(progress, batch)
-        seconds = timing.in_turns(calls, repeats, told=told)
+        seconds = timing.in_turns(calls, plan.repeats, told=told)
         rows.append(_row(batch, programs, seconds))
-    return {"repeats": repeats, "batches": rows, "peak_bytes": peak()}
+    return {
+        "modality": build.modalities(config)[plan.modality],
+        "repeats": plan.repeats,
+        "batches": rows,
+        "peak_bytes": peak(),
+    }
 
 
 def compiled(learns: Learner, modality: int, inputs: tuple[Any, ...]) -> Compiled:

@@ -21,7 +21,7 @@ from rich.console import Console
 from ckda_jax import build, workdir
 from ckda_jax import config as config_lib
 from ckda_jax.data.dataset import GALLERIES
-from ckda_jax.engine import distributed, lifelong, origin, results
+from ckda_jax.engine import distributed, examination, lifelong, origin, results
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.files import RESULTS
 from ckda_jax.reporting import html, tables
@@ -109,8 +109,8 @@ def scores(
     run = dataclasses.replace(run, evaluator=evaluator)
     quiet = Console(stderr=True, highlight=False, quiet=not cluster.is_main)
     warn = functools.partial(quiet.print, soft_wrap=True, markup=False)
-    for row in lifelong.scores(run, snapshot, warn):
-        console.print(lifelong.evaluation_line(row), soft_wrap=True)
+    for row in examination.scores(run, snapshot, warn):
+        console.print(examination.evaluation_line(row), soft_wrap=True)
         rows.append(row)
     if args.protocol:
         tables.print_tables([tables.protocol_table(rows)], console)

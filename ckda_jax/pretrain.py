@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(config)
     build.use_compile_cache(config.compile_cache)
     workdir.check(args.workdir, config, origin.Lineage())
-    with workdir.held(args.workdir, distributed.Cluster.of_all_devices()):
+    with workdir.held(args.workdir):
         command = config_lib.command(parser(), argv)
         pretrain(config, args, command, Console(highlight=False))
     return 0
@@ -262,14 +262,9 @@ def train(config: ConfigDict, run: Run, command: str, console: Console) -> Snaps
         interruption=Interruption(command),
         watchdog=Watchdog(config.train.step_limit, command),
     )
-    try:
-        with desk.interruption, desk.watchdog:
-            lifelong.run(loop, desk)
+    with desk.open():
+        lifelong.run(loop, desk)
         return lifelong.restore(checkpoints, run.stages[-1].index, run.origin)
-    finally:
-        progress.end()
-        writer.close()
-        checkpoints.close()
 
 
 def score_sites(config: ConfigDict, folder: Path, backbone: Path) -> Scores:

@@ -47,6 +47,12 @@ def parser() -> argparse.ArgumentParser:
         "write down in data_changes.json what changed",
     )
     made.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse to go on where the newest checkpoint is damaged, instead of from "
+        "an older one",
+    )
+    made.add_argument(
         "--check",
         action="store_true",
         help="validate data, weights and config, print what would happen, and stop",
@@ -76,13 +82,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         check.print_report(lines, Console(highlight=False, quiet=not cluster.is_main))
         return 0
-    with workdir.held(args.workdir, cluster):
+    with workdir.held(args.workdir):
         with workdir.untouched_if_refused(args.workdir):
             run = build.assemble(config, args.workdir, cluster, lineage)
             data = workdir.describe(run.stages, run.datasets)
             changes = _check_data(args, data)
             run = run if before is None else build.extend(run, before)
-            run = dataclasses.replace(run, data_may_change=args.allow_data_change)
+            run = dataclasses.replace(
+                run, data_may_change=args.allow_data_change, strict=args.strict
+            )
         if cluster.is_main:
             workdir.record_changes(args.workdir, changes)
             workdir.claim(args.workdir, config, lineage, data)
@@ -123,13 +131,8 @@ def train(
         interruption=Interruption(command),
         watchdog=Watchdog(config.train.step_limit, command),
     )
-    try:
-        with desk.interruption, desk.watchdog:
-            lifelong.run(run, desk)
-    finally:
-        progress.end()
-        writer.close()
-        checkpoints.close()
+    with desk.open():
+        lifelong.run(run, desk)
     if is_main:
         report = html.write_report(run.workdir, images=config.report.images)
         tables.print_results(results.content, console)

@@ -1,10 +1,13 @@
 """Pytrees whose leaves are spoken of by path: names and regex labels."""
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from ckda_jax.structs import Tree
 
@@ -22,6 +25,25 @@ def named_leaves(tree: Tree) -> dict[str, Any]:
     """
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {path_name(path): leaf for path, leaf in flat}
+
+
+def digest(tree: Tree) -> str:
+    """Digest names, types, shapes and every bit of a tree's arrays, by SHA-256.
+
+    The digest is the same on every machine; of typed keys it is that of their data.
+
+    >>> digest({"a": np.zeros(2)}) == digest({"a": np.float64([0, -0.0])})
+    False
+    """
+    found = hashlib.sha256()
+    for name, leaf in sorted(named_leaves(tree).items()):
+        if jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        array = np.asarray(leaf)
+        array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        found.update(f"\0{name} {array.dtype} {array.shape}\0".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
 
 
 def map_named(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:

@@ -13,15 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from ckda_jax import build
 from ckda_jax import config as config_lib
 from ckda_jax.data.dataset import Dataset
-from ckda_jax.engine import origin
-from ckda_jax.engine.distributed import Cluster
+from ckda_jax.engine import consensus, origin
 from ckda_jax.engine.origin import CHECKPOINTS, Lineage, Origin
 from ckda_jax.engine.stage import Stage
 from ckda_jax.files import CONFIG as CONFIG
@@ -205,7 +202,7 @@ def read_origin(workdir: Path) -> Origin:
 
 
 @contextlib.contextmanager
-def held(workdir: Path, cluster: Cluster) -> Iterator[None]:
+def held(workdir: Path) -> Iterator[None]:
     """Keep every other run out of a run directory; of several processes, one does.
 
     The directory is made for its lock, and taken away if nothing else came into it.
@@ -216,18 +213,9 @@ def held(workdir: Path, cluster: Cluster) -> Iterator[None]:
     absent = [path for path in (workdir, *workdir.parents) if not path.exists()]
     with contextlib.ExitStack() as stack:
         stack.callback(_remove_if_empty, absent)
-        refusal = None
-        if cluster.is_main:
-            try:
-                stack.enter_context(exclusive(workdir / LOCK, f"--workdir {workdir}"))
-            except InputError as error:
-                refusal = error
-        # The others must not wait for one that has left.
-        is_refused = np.array(refusal is not None)
-        if bool(multihost_utils.broadcast_one_to_all(is_refused)):
-            raise refusal or InputError(
-                f"--workdir {workdir}: refused to the first process, which says why"
-            )
+        lock = exclusive(workdir / LOCK, f"--workdir {workdir}")
+        # The others must not wait for one that is refused and leaves.
+        consensus.of_main(lambda: stack.enter_context(lock))
         yield
 
 

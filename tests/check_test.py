@@ -57,6 +57,16 @@ def test_recomputing_and_half_precision_keep_less(config):
     assert check.estimate(config, params)[1] == 2 * 8 * 8 * (2 * 12 + 2 * block) * 2
 
 
+def test_one_micro_batch_is_held_at_a_time(config, tmp_path):
+    params = {"kernel": np.zeros(1, np.float32)}
+    _, whole = check.estimate(config, params)
+    config.train.micro_batches = 4
+    assert check.estimate(config, params)[1] == whole // 4
+    draft = build.draft(config, tmp_path, Cluster.of_all_devices())
+    lines = check.report(config, draft, build.try_start(config, draft), tmp_path)
+    assert any("of one of 4 micro-batches" in line for line in lines)
+
+
 def test_a_full_size_model_is_told_in_gigabytes(world):
     config = load(f"{runs.COMMON}")
     params = {"kernel": np.zeros(86_000_000, np.float32)}

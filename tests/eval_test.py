@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from ckda_jax import eval as evaluation
-from ckda_jax.engine.lifelong import evaluation_line
+from ckda_jax.engine.examination import evaluation_line
 from tests import runs
 
 

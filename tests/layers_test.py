@@ -15,7 +15,10 @@ LAYERS = {
     1: {"losses", "models", "data", "retrieval"},
     2: {"methods"},
     3: {"config", "engine", "reporting"},
-    4: {"build", "check", "engine.desk", "engine.lifelong", "workdir"},
+    4: {
+        *{"build", "check", "workdir"},
+        *{"engine.desk", "engine.examination", "engine.lifelong"},
+    },
     5: {
         *{"train", "eval", "embed", "search", "pretrain", "cost", "compare"},
         "parity",
@@ -25,7 +28,9 @@ LAYERS = {
 BARE = {"jax", "flax", "optax", "chex", "jaxtyping", "numpy"}
 BARE_FILES = ("losses.", "models.", "methods.", "engine.step")
 JAX = {"jax", "jaxlib", "flax", "optax", "chex", "orbax"}
-HOUSE_TESTS = {"layers", "style", "configs", "readme", "launch", "contract"}
+HOUSE_TESTS = {
+    *{"layers", "style", "configs", "readme", "launch", "contract", "precision"},
+}
 
 
 def modules() -> dict[str, Path]:

@@ -5,7 +5,6 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,7 +111,10 @@ def test_products_take_half_and_sums_single_precision(stem):
     taken: dict[str, set[str]] = {name: set() for name in (*PRODUCTS, *SUMS)}
     single = []
     for equation in equations(program.jaxpr):
-        name, types = equation.primitive.name, {v.aval.dtype.name for v in equation.invars}
+        name, types = (
+            equation.primitive.name,
+            {v.aval.dtype.name for v in equation.invars},
+        )
         if name == "dot_general" and types == {SINGLE}:
             single.append(equation.outvars[0].aval.shape)
         elif name in taken:
@@ -142,7 +144,9 @@ def trained(dtype: Any, steps: int) -> list[Any]:
 
         (value, (stats, feature)), grads = loss(state.params)
         epoch = jnp.int32(1)
-        updates, moments = adam.update(grads, state.opt_state, state.params, epoch=epoch)
+        updates, moments = adam.update(
+            grads, state.opt_state, state.params, epoch=epoch
+        )
         state = state.replace(
             params=optax.apply_updates(state.params, updates),
             opt_state=moments,
@@ -165,11 +169,10 @@ def apart(one: Any, other: Any) -> float:
 
 
 def test_half_precision_tracks_single():
-    # Measured over the five steps: see the assertion; bounds are twice that.
     both = zip(trained(jnp.bfloat16, 5), trained(None, 5), strict=True)
     far = [[apart(h, s) for h, s in zip(*pair, strict=True)] for pair in both]
-    print(np.array(far))
-    assert np.all(np.max(far, axis=0) < (0.01, 0.03, 0.1))
-    assert np.all(np.max(far, axis=0) > 0)
-
-
+    # Measured, at most and in the median of the steps: losses 0.0033 and 0.0006,
+    # features 0.0092 and 0.0081, gradients 0.081 and 0.027. The bounds are twice that.
+    assert np.all(np.max(far, axis=0) < (0.007, 0.019, 0.17))
+    assert np.all(np.median(far, axis=0) < (0.0013, 0.017, 0.055))
+    assert np.all(np.min(far, axis=0) > 0)

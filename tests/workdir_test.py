@@ -4,14 +4,12 @@ import dataclasses
 import json
 import shutil
 
-import jax
 import numpy as np
 import pytest
 
 from ckda_jax import workdir
 from ckda_jax.build import data
 from ckda_jax.engine import origin
-from ckda_jax.engine.distributed import Cluster
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.structs import InputError
 from tests import runs
@@ -189,17 +187,11 @@ def test_check_writes_nothing(tmp_path, config):
     assert runs.listing(tmp_path) == []
 
 
-@pytest.fixture
-def cluster():
-    """All devices of this process."""
-    return Cluster.of_all_devices()
-
-
-def test_a_refusal_takes_away_what_was_written(tmp_path, cluster):
+def test_a_refusal_takes_away_what_was_written(tmp_path):
     folder = tmp_path / "a" / "run"
     with (
         pytest.raises(InputError, match="no"),
-        workdir.held(folder, cluster),
+        workdir.held(folder),
         workdir.untouched_if_refused(folder),
     ):
         (folder / "world" / "site").mkdir(parents=True)
@@ -223,30 +215,16 @@ def test_without_a_refusal_all_stays(tmp_path):
     assert runs.listing(tmp_path) == ["run"]
 
 
-def test_a_directory_is_held_by_one_run(tmp_path, cluster):
+def test_a_directory_is_held_by_one_run(tmp_path):
     folder = tmp_path / "a" / "run"
-    with workdir.held(folder, cluster):
+    with workdir.held(folder):
         with (
             pytest.raises(InputError, match="--workdir .*/a/run: locked by pid"),
-            workdir.held(folder, cluster),
+            workdir.held(folder),
         ):
             pass
         assert runs.listing(folder) == [workdir.LOCK]
     assert runs.listing(tmp_path) == []
-    with workdir.held(folder, cluster):
+    with workdir.held(folder):
         (folder / "config.json").touch()
     assert runs.listing(folder) == ["config.json"]
-
-
-def test_what_the_first_process_is_refused_no_other_takes(
-    tmp_path, cluster, monkeypatch
-):
-    monkeypatch.setattr(
-        workdir.multihost_utils, "broadcast_one_to_all", lambda _: np.array(True)
-    )
-    monkeypatch.setattr(jax, "process_index", lambda: 1)
-    with (
-        pytest.raises(InputError, match="refused to the first process"),
-        workdir.held(tmp_path, cluster),
-    ):
-        pass

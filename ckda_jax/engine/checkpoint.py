@@ -39,8 +39,8 @@ AFTERMATH = re.compile(
 )
 """How the errors begin that files still in work raise when another one failed."""
 
-LEFT = "left"
-"""Folder in a stage's checkpoint of the variables and memory it left behind."""
+LEFT, STATE, STREAM = "left", "state", "stream"
+"""Folders in a checkpoint: what a stage left behind; a training state, its stream's."""
 
 
 class Checkpoints:
@@ -65,7 +65,7 @@ class Checkpoints:
         """
         self._shelf = Shelf(folder.absolute())
         self._keep = keep
-        self._verified: set[Position] = set()
+        self._verified: set[Position | None] = set()
         self._orbax = ocp.AsyncCheckpointer(
             ocp.CompositeCheckpointHandler(),
             # A folder that cannot be made is an error of the save, not of a thread.
@@ -92,62 +92,62 @@ class Checkpoints:
 
         found = of_main(newest)
         if found is not None:
-            self._verified.add(Position(*found))
+            position = Position(*found)
+            self._verified |= {position, position.needs(first)}
         return self.stages()
+
+    def positions(self) -> list[Position]:
+        """List the checkpoints in the order of the run, damaged ones too."""
+        self.wait()
+        found = of_main(lambda: [(p.stage, p.step) for p in self._shelf.positions()])
+        return [Position(*place) for place in found]
 
     def latest_position(self) -> Position | None:
         """Return the newest position inside a stage, if any."""
-
-        def latest() -> tuple[int, int] | None:
-            found = [p for p in self._shelf.positions() if p.step != END]
-            return (found[-1].stage, found[-1].step) if found else None
-
-        self.wait()
-        found = of_main(latest)
-        return None if found is None else Position(*found)
+        found = [position for position in self.positions() if position.step != END]
+        return found[-1] if found else None
 
     def save_step(
-        self,
-        position: Position,
-        state: TrainState,
-        stream: dict[str, object],
-        *,
-        score: float | None = None,
+        self, position: Position, state: TrainState, stream: dict[str, object]
     ) -> None:
-        """Save a training state and the JSON state of its batch stream.
+        """Save a training state and the JSON state of its batch stream."""
+        parts = {
+            STATE: ocp.args.StandardSave(state),
+            STREAM: ocp.args.JsonSave(stream),
+        }
+        arguments = ocp.args.Composite(**parts)
+        self._save(position, arguments)
+
+    def rate(self, position: Position, score: float) -> None:
+        """Note how well a state inside a stage does: the best of a stage is kept.
 
         Args:
-            position: inside a stage.
-            state: may be donated afterwards.
-            stream: state of the batch stream.
-            score: how well the state does, where it was evaluated: the best is kept.
+            position: of its checkpoint, which must still be there.
+            score: higher is better; what is not finite is never the best.
         """
-        arguments = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), stream=ocp.args.JsonSave(stream)
-        )
-        self._save(position, arguments, {"score": score})
+        self.wait()
+        if _is_main():
+            with self._named_errors():
+                self._shelf.rate(position, score)
 
     def restore_step(
         self, position: Position, like: TrainState
     ) -> tuple[TrainState, dict[str, object]]:
         """Restore a training state, laid out like `like`, and its stream's state."""
         self._verify(position)
+        parts = {
+            STATE: ocp.args.StandardRestore(_abstract(like)),
+            STREAM: ocp.args.JsonRestore(),
+        }
         with self._readable(position):
             restored = self._orbax.restore(
-                self._shelf.folder(position),
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardRestore(_abstract(like)),
-                    stream=ocp.args.JsonRestore(),
-                ),
+                self._shelf.folder(position), args=ocp.args.Composite(**parts)
             )
-        return restored["state"], restored["stream"]
+        return restored[STATE], restored[STREAM]
 
     def stages(self) -> list[int]:
         """List the 0-based stages that are finished."""
-        self.wait()
-        return of_main(
-            lambda: [p.stage for p in self._shelf.positions() if p.step == END]
-        )
+        return [p.stage for p in self.positions() if p.step == END]
 
     def choose(self, asked: int | None) -> int:
         """Return a finished stage, counted from 0: the one asked for, or the last.
@@ -176,7 +176,7 @@ class Checkpoints:
         """Save what a stage leaves behind."""
         tree = {"variables": variables, "memory": memory}
         arguments = ocp.args.Composite(**{LEFT: ocp.args.StandardSave(tree)})
-        self._save(Position(stage, END), arguments, {})
+        self._save(Position(stage, END), arguments)
 
     def restore_stage(
         self, stage: int, *, variables: Tree, memory: Tree
@@ -192,11 +192,18 @@ class Checkpoints:
             )
         return restored[LEFT]["variables"], restored[LEFT]["memory"]
 
-    def restore_as_saved(self, stage: int) -> Tree:
-        """Restore a stage's `{"variables", "memory"}` as NumPy arrays of any shape."""
-        position = Position(stage, END)
+    def restore_as_saved(self, stage: int, step: int = END) -> Tree:
+        """Restore a checkpoint's arrays as NumPy arrays, whatever their shapes.
+
+        Args:
+            stage: 0-based.
+            step: of a state inside the stage; else what the stage left behind,
+                `{"variables", "memory"}`.
+        """
+        position = Position(stage, step)
         self._verify(position)
-        folder = epath.Path(self._shelf.folder(position) / LEFT)
+        part = LEFT if step == END else STATE
+        folder = epath.Path(self._shelf.folder(position) / part)
         handler = ocp.StandardCheckpointHandler()
         with self._readable(position):
             saved = handler.metadata(folder).tree
@@ -219,22 +226,18 @@ class Checkpoints:
         earlier = sys.exception()
         try:
             self.wait()
-        except OSError:
+        except OSError as error:
             if earlier is None:
                 raise
+            print(f"error: {error}", file=sys.stderr)
         finally:
             self._thread.shutdown()
             self._orbax.close()
 
-    def _save(
-        self,
-        position: Position,
-        arguments: ocp.args.Composite,
-        facts: dict[str, Any],
-    ) -> None:
+    def _save(self, position: Position, arguments: ocp.args.Composite) -> None:
         """Begin to save, when the save before it is done."""
         self.wait()
-        facts = position.facts | manifest.run_facts(self._shelf.root.parent) | facts
+        facts = position.facts | manifest.run_facts(self._shelf.root.parent)
         with self._named_errors():
             written = self._shelf.unfinished(position)
             self._orbax.save(written, args=arguments)
@@ -310,7 +313,7 @@ class Checkpoints:
             with _without_aftermath():
                 yield
         # TensorStore raises ValueError for what the file system refuses.
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, Damage) as error:
             if _is_main():
                 self._shelf.clear()
             raise OSError(

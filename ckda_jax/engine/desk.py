@@ -1,6 +1,11 @@
 """The desk: where a run writes things down, and where it hears that it is to end."""
 
+import contextlib
 import dataclasses
+import re
+from collections.abc import Iterator
+
+import jax
 
 from ckda_jax.data.pipeline import TrainingStream
 from ckda_jax.engine.checkpoint import Checkpoints, Position
@@ -12,12 +17,18 @@ from ckda_jax.engine.watchdog import Watchdog
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import Writer
 
+LOST = re.compile("gloo|nccl|connection|heartbeat|coordination|peer", re.IGNORECASE)
+"""In what JAX says when it can no longer talk to another process."""
+
+LONGEST_CAUSE = 200
+"""Characters of JAX's error that are passed on."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Desk:
     """Checkpoints, results, log and progress of a run; its interruption and watchdog.
 
-    The last two do nothing unless they are given, and entered as context managers.
+    The last two do nothing unless they are given.
     """
 
     checkpoints: Checkpoints
@@ -26,6 +37,26 @@ class Desk:
     progress: Progress
     interruption: Interruption = dataclasses.field(default_factory=Interruption)
     watchdog: Watchdog = dataclasses.field(default_factory=Watchdog)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Listen and watch until what is written is finished.
+
+        Raises:
+            ConnectionError: another process of the run is lost.
+        """
+        with self.watchdog, self.interruption, _lost_in_one_line(), self._finished():
+            yield
+
+    @contextlib.contextmanager
+    def _finished(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.watchdog.watch("finishing what is written")
+            self.progress.end()
+            self.writer.close()
+            self.checkpoints.close()
 
     def save(
         self, stage: Stage, done: int, state: TrainState, stream: TrainingStream
@@ -45,3 +76,18 @@ class Desk:
         """
         self.watchdog.watch("a batch of an evaluation")
         self.interruption.check()
+
+
+@contextlib.contextmanager
+def _lost_in_one_line() -> Iterator[None]:
+    """Raise what JAX says of a lost process, pages long, in one line."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1 or not LOST.search(str(error)):
+            raise
+        cause = " ".join(str(error).split())[:LONGEST_CAUSE]
+        raise ConnectionError(
+            f"another process of the run is lost, see its own last lines ({cause}); "
+            "start all of them again, which go on from the newest checkpoint"
+        ) from None

@@ -1,54 +1,67 @@
 """The lifelong loop: learn one stage after another, and see what is remembered."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from ckda_jax import keys
-from ckda_jax.data.dataset import Dataset
 from ckda_jax.data.decode import FEATURE_CHAIN
 from ckda_jax.data.pipeline import TrainingStream
-from ckda_jax.engine.checkpoint import Checkpoints
+from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.classifier import fresh_slice
 from ckda_jax.engine.desk import Desk
 from ckda_jax.engine.divergence import Divergence
-from ckda_jax.engine.evaluate import Few
-from ckda_jax.engine.ranking import Ranking
+from ckda_jax.engine.examination import evaluate, is_evaluated
 from ckda_jax.engine.results import START
 from ckda_jax.engine.run import Run
 from ckda_jax.engine.stage import Stage
 from ckda_jax.engine.state import Frozen, Snapshot, TrainState, copy
-from ckda_jax.files import EXAMPLES
 from ckda_jax.methods.base import StageEnd
-from ckda_jax.structs import Interrupted, StageInfo, Tree
+from ckda_jax.structs import StageInfo, Tree
 
 
 def run(this: Run, desk: Desk) -> None:
     """Learn every stage that is not yet learned, evaluating after each.
 
-    Safe to call again after any interruption: finished stages are restored, a stage
-    that was interrupted goes on from its newest checkpoint, missing evaluations are
-    made up.
+    Safe to call again after any interruption: the last finished stage is restored, a
+    stage that was interrupted goes on from its newest checkpoint that is whole, missing
+    evaluations are made up.
+
+    Raises:
+        InputError: no checkpoint is whole, or not the newest of a strict run.
+        OSError: something could not be saved.
     """
     this = this.with_pulse(desk.pulse)
     snapshot, previous = this.origin, None
+    last = recover(this, desk)
     if this.evaluate_start:
         evaluate(this, desk, snapshot)
     for stage in this.stages:
-        if stage.index in desk.checkpoints.stages():
-            snapshot = restore(desk.checkpoints, stage.index, snapshot)
-        else:
+        if stage.index > last:
             snapshot = learn(this, desk, stage, snapshot, previous)
             desk.watchdog.watch(f"saving {stage}")
             desk.checkpoints.save_stage(
                 stage.index, snapshot.variables, snapshot.memory
             )
-        evaluate(this, desk, snapshot)
+            evaluate(this, desk, snapshot)
+        elif stage.index == last or not is_evaluated(this, desk, stage.index):
+            snapshot = restore(desk.checkpoints, stage.index, snapshot)
+            evaluate(this, desk, snapshot)
         previous = stage.info
+    desk.checkpoints.wait()
+
+
+def recover(this: Run, desk: Desk) -> int:
+    """Verify what the run goes on from; return the last finished stage, or `START`."""
+    desk.watchdog.watch("verifying the checkpoints")
+
+    def warn(text: str) -> None:
+        desk.progress.note(f"warning: {text}")
+
+    first = this.stages[0].index
+    finished = desk.checkpoints.recover(first, strict=this.strict, warn=warn)
+    return max(finished, default=START)
 
 
 def restore(checkpoints: Checkpoints, stage: int, like: Snapshot) -> Snapshot:
@@ -142,9 +155,11 @@ def train(
             divergence.add(done, metrics | shares)
             desk.interruption.hold()
             ends = desk.interruption.asked()
-            log(this, desk, stage, done, divergence, fetch=ends)
+            saves = ends or evaluates(this, stage, done)
+            log(this, desk, stage, done, divergence, fetch=saves)
             if ends:
                 saved = desk.save(stage, done, state, stream)
+                desk.checkpoints.wait()
                 raise desk.interruption.ends(saved)
             turn_aside(this, desk, stage, done, state, frozen, stream)
     desk.interruption.release()
@@ -206,37 +221,39 @@ def turn_aside(
     frozen: Frozen,
     stream: TrainingStream,
 ) -> None:
-    """Save a checkpoint or evaluate, where one is due before the stage's end.
+    """Save a checkpoint, and evaluate it, where that is due before the stage's end.
 
-    Raises:
-        Interrupted: the run is asked to end while it evaluates; the step is saved.
+    What is evaluated is saved first: a run that ends meanwhile evaluates when it goes
+    on, and the best can be kept.
     """
-    saves = this.pauses.saves(done, stage.steps)
-    if saves:
-        desk.save(stage, done, state, stream)
-        desk.progress.pause(done)
-    try:
-        desk.interruption.release()
-        evaluate_epoch(this, desk, stage, done, state, frozen)
-        desk.interruption.hold()
-    except Interrupted:
-        if saves:
-            raise
-        saved = desk.save(stage, done, state, stream)
-        raise desk.interruption.ends(saved) from None
+    if not (this.pauses.saves(done, stage.steps) or evaluates(this, stage, done)):
+        return
+    desk.save(stage, done, state, stream)
+    desk.progress.pause(done)
+    desk.interruption.release()
+    evaluate_epoch(this, desk, stage, done, state, frozen)
+    desk.interruption.hold()
+
+
+def evaluates(this: Run, stage: Stage, done: int) -> bool:
+    """Whether an evaluation inside a stage is due after a step."""
+    epoch, into_epoch = divmod(done, stage.steps_per_epoch)
+    return into_epoch == 0 and this.pauses.evaluates(epoch, stage.epochs)
 
 
 def evaluate_epoch(
     this: Run, desk: Desk, stage: Stage, done: int, state: TrainState, frozen: Frozen
 ) -> None:
     """Evaluate inside a stage, where an epoch ends after which that is due."""
-    epoch, into_epoch = divmod(done, stage.steps_per_epoch)
-    if into_epoch or not this.pauses.evaluates(epoch, stage.epochs):
+    if not evaluates(this, stage, done):
         return
+    epoch = done // stage.steps_per_epoch
     now = Snapshot(
         variables=state.variables, memory=frozen.memory, stage=frozen.stage.index
     )
     evaluate(this, desk, now, epoch=epoch)
+    score = desk.results.mean(stage.index, epoch)
+    desk.checkpoints.rate(Position(stage.index, done), score)
     desk.progress.pause(done)
 
 
@@ -268,85 +285,4 @@ def stage_end(
         modality=stage.records.modality,
         sums=sums,
         key=keys.stream(keys.at_stage(this.key, stage.index), "end"),
-    )
-
-
-def evaluate(
-    this: Run, desk: Desk, snapshot: Snapshot, *, epoch: int | None = None
-) -> None:
-    """Evaluate on every dataset due, leaving out what is in the results already."""
-    at = int(snapshot.stage)
-    last = at == this.stages[-1].index and epoch is None
-    for dataset, seen in due(this, at):
-        where = {"stage": at, "epoch": epoch, "dataset": dataset.name}
-        open_ones = [
-            protocol
-            for protocol in dataset.protocols.values()
-            if not desk.results.has(**where, protocol=protocol.name)
-        ]
-        first = next(iter(dataset.protocols))
-        for ranking in this.evaluator.rankings(snapshot, dataset, open_ones):
-            name = ranking.name
-            row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
-            desk.progress.note(evaluation_line(row))
-            doubt = warning_line(ranking, row)
-            if doubt:
-                desk.progress.note(doubt)
-            if last and this.examples and name == first:
-                few = Few(this.examples, this.workdir / EXAMPLES)
-                this.evaluator.write_examples(snapshot, dataset, ranking, few)
-            desk.results.add(row)
-
-
-def due(this: Run, at: int) -> Iterator[tuple[Dataset, bool]]:
-    """Walk the datasets to evaluate after stage `at`, and whether they were learned."""
-    learned = {name for s in this.stages if s.index <= at for name in s.names}
-    later = {name for s in this.stages if s.index > at for name in s.names}
-    for dataset in this.datasets:
-        if dataset.name in later and not this.evaluate_unseen and at != START:
-            continue
-        yield dataset, dataset.name in learned | this.learned_before
-
-
-def scores(
-    this: Run, snapshot: Snapshot, warn: Callable[[str], None]
-) -> Iterator[dict[str, Any]]:
-    """Evaluate a finished stage on every dataset, writing nothing.
-
-    Args:
-        this: the run.
-        snapshot: of the stage.
-        warn: told of scores of learned datasets that are not clearly above chance.
-
-    Yields:
-        Rows as in `results.json`.
-    """
-    at = int(snapshot.stage)
-    for dataset, seen in due(this, at):
-        where = {"stage": at, "epoch": None, "dataset": dataset.name}
-        protocols = dataset.protocols.values()
-        for ranking in this.evaluator.rankings(snapshot, dataset, protocols):
-            name = ranking.name
-            row = {**where, "protocol": name, "seen": seen, **ranking.scores()}
-            doubt = warning_line(ranking, row)
-            if doubt:
-                warn(doubt)
-            yield row
-
-
-def warning_line(ranking: Ranking, row: dict[str, Any]) -> str | None:
-    """Say in one line that a learned dataset's scores are not clearly above chance."""
-    doubt = ranking.warning(row) if row["seen"] else None
-    return doubt and f"warning: {row['dataset']} {row['protocol']}: {doubt}"
-
-
-def evaluation_line(row: dict[str, Any]) -> str:
-    """Write an evaluation in one line, in percent."""
-    when = "start" if row["stage"] == START else f"after stage {row['stage'] + 1}"
-    if row["epoch"] is not None:
-        when = f"stage {row['stage'] + 1} epoch {row['epoch']}"
-    return (
-        f"{when}  {row['dataset']} {row['protocol']}  mAP {100 * row['mAP']:.1f}  "
-        f"rank-1 {100 * row['rank1']:.1f}  mINP {100 * row['mINP']:.1f}"
-        f"{'' if row['seen'] else '  (not learned yet)'}"
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ckda_jax.engine.manifest import Damage
-from ckda_jax.engine.shelf import DAMAGED, END, Position, Shelf
+from ckda_jax.engine.shelf import DAMAGED, Position, Shelf
 from ckda_jax.structs import InputError
 
 BACKUP = "restore that file from a backup"
@@ -69,9 +69,9 @@ def _check(
         raise InputError(
             f"{reasons[0]}; {BACKUP}, or leave --strict out to go on from {chosen}"
         )
-    if chosen.step == END or chosen.stage == first:
+    before = chosen.needs(first)
+    if before is None:
         return
-    before = Position(chosen.stage - 1, END)
     try:
         shelf.verify(before)
     except Damage as damage:

@@ -22,9 +22,12 @@ PROCESS = "CKDA_PROCESS"
 """Which of them this is, from 0."""
 TIMEOUT = "CKDA_TIMEOUT"
 """Seconds to wait until all are there."""
+HEARTBEAT = "CKDA_HEARTBEAT"
+"""Seconds of silence after which a process counts as dead, and all others end."""
 
 AUTO = "auto"
 DEFAULT_TIMEOUT = 300
+DEFAULT_HEARTBEAT = 100
 MARGIN = 60  # seconds after ours at which JAX's own timeout would abort the process
 PAUSE = 0.2  # seconds between two tries to reach the coordinator
 
@@ -59,6 +62,7 @@ class Rendezvous:
         count: of processes.
         index: of this process, from 0.
         timeout: seconds to wait until all are there.
+        heartbeat: seconds of silence after which a process counts as dead.
     """
 
     host: str
@@ -66,6 +70,7 @@ class Rendezvous:
     count: int
     index: int
     timeout: int
+    heartbeat: int = DEFAULT_HEARTBEAT
 
     @classmethod
     def at(cls, address: str, timeout: int) -> "Rendezvous":
@@ -87,7 +92,14 @@ class Rendezvous:
                 f"{PROCESS}={index}: must be below {PROCESSES}={count}; count the "
                 "processes from 0"
             )
-        return cls(host=host, port=int(port), count=count, index=index, timeout=timeout)
+        return cls(
+            host=host,
+            port=int(port),
+            count=count,
+            index=index,
+            timeout=timeout,
+            heartbeat=_heartbeat(),
+        )
 
     @property
     def address(self) -> str:
@@ -165,6 +177,7 @@ class Rendezvous:
                     num_processes=self.count,
                     process_id=self.index,
                     cluster_detection_method="deactivate",
+                    heartbeat_timeout_seconds=self.heartbeat,
                     initialization_timeout=self.timeout + MARGIN,
                 )
             except Exception as error:
@@ -189,12 +202,18 @@ class Rendezvous:
 def _join_by_detection(timeout: int) -> None:
     """Let JAX find the other processes by itself."""
     try:
-        jax.distributed.initialize(initialization_timeout=timeout)
+        jax.distributed.initialize(
+            initialization_timeout=timeout, heartbeat_timeout_seconds=_heartbeat()
+        )
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"{COORDINATOR}={AUTO}, but JAX finds no cluster here ({error}); set "
             f"{COORDINATOR}=HOST:PORT, {PROCESSES} and {PROCESS}"
         ) from error
+
+
+def _heartbeat() -> int:
+    return _integer(HEARTBEAT, 1, str(DEFAULT_HEARTBEAT))
 
 
 def _integer(name: str, low: int, default: str | None = None) -> int:

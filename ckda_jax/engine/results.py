@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,19 @@ class Results:
             all(row[name] == value for name, value in where.items())
             for row in self.content["evaluations"]
         )
+
+    def mean(self, stage: int, epoch: int | None, metric: str = "mAP") -> float:
+        """Average a metric of an evaluation over the seen datasets.
+
+        A dataset counts with its first protocol. Not a number where one is none, or
+        where nothing was evaluated.
+        """
+        found: dict[str, float] = {}
+        for row in self.content["evaluations"]:
+            if row["stage"] == stage and row["epoch"] == epoch and row["seen"]:
+                value = math.nan if row[metric] is None else row[metric]
+                found.setdefault(row["dataset"], value)
+        return sum(found.values()) / len(found) if found else math.nan
 
     def add(self, row: dict[str, Any]) -> None:
         """Record an evaluation."""

@@ -77,6 +77,7 @@ class Run:
         evaluate_unseen: also evaluate datasets before they are learned.
         examples: how many examples to leave for the report.
         data_may_change: go on inside a stage though its images are others now.
+        strict: go on from the newest checkpoint or not at all.
         skip_nonfinite: steps of a stage left out, not being finite, before it ends.
     """
 
@@ -99,6 +100,7 @@ class Run:
     examples: int
     data_may_change: bool = False
     skip_nonfinite: int = 0
+    strict: bool = False
 
     def with_pulse(self, pulse: Callable[[], None]) -> "Run":
         """Call a function before every batch that is evaluated."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from ckda_jax.engine import manifest
 from ckda_jax.engine.manifest import MANIFEST, Damage
+from ckda_jax.files import write_json
 
 STEPS_PER_STAGE = 10_000_000
 """More steps than a stage has: `stage * STEPS_PER_STAGE + step` orders positions."""
@@ -39,6 +40,12 @@ class Position:
     def __str__(self) -> str:
         where = "the end" if self.step == END else f"step {self.step}"
         return f"{where} of stage {self.stage + 1}"
+
+    def needs(self, first: int) -> "Position | None":
+        """Return where a run that began with stage `first` finds the teacher."""
+        if self.step == END or self.stage == first:
+            return None
+        return Position(self.stage - 1, END)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -104,6 +111,11 @@ class Shelf:
             self.set_aside(position)
         target.parent.mkdir(exist_ok=True)
         os.rename(written, target)
+
+    def rate(self, position: Position, score: float) -> None:
+        """Put a score into the manifest of a checkpoint."""
+        path = self.folder(position) / MANIFEST
+        write_json(path, manifest.read(path.parent) | {"score": score})
 
     def set_aside(self, position: Position) -> None:
         """Move a checkpoint to `damaged/`, over what was set aside of that name."""

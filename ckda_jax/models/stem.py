@@ -65,12 +65,15 @@ class Stem(nn.Module):
         conv = functools.partial(
             nn.Conv, dtype=self.dtype, param_dtype=self.param_dtype
         )
+        # Convolutions merge the leading axes. With rows before modalities, rows that are
+        # shared out over devices stay where they are.
+        images = jnp.swapaxes(images, 0, -4)
         if self.kind == "patch":
             tokens = self._patch(conv, images)
         else:
             tokens = self._conv(conv, images)
         *lead, rows, columns, d = tokens.shape
-        return tokens.reshape(*lead, rows * columns, d)
+        return jnp.swapaxes(tokens.reshape(*lead, rows * columns, d), 0, -3)
 
     def _patch(self, conv: Callable[..., nn.Conv], images: Array) -> Array:
         """Project each patch, with the released code's initialisation."""

@@ -26,7 +26,8 @@ def paper_tables(content: Content) -> list[Table]:
     rows.append(_part_row(total, total))
     images = content["images_per_step"]
     steps = ", ".join(
-        f"{number(flops)}FLOP in {name}" for name, flops in content["step_flops"].items()
+        f"{number(flops)}FLOP in {name}"
+        for name, flops in content["step_flops"].items()
     )
     return [
         Table(
@@ -48,28 +49,29 @@ def measured_tables(content: Content) -> list[Table]:
         for row in content["batches"]
         for side in ("prompted", "bare")
     ]
-    pairs = [_pair_row(row) for row in content["batches"]]
+    pairs, rounds = [_pair_row(row) for row in content["batches"]], content["repeats"]
     peak = content["peak_bytes"]
     device = f", of the device {gib(peak['device'])} GiB" if peak["device"] else ""
     return [
         Table(
-            title=f"Embedding {content['modality']} images: {content['dtype']}, "
-            f"{content['device']}, {content['cores']} cores, JAX {content['jax']}",
+            title=f"Embedding {content['modality']} images",
             header=header,
             rows=tuple(rows),
-            caption="GiB: of the program, weights included; at the peak of the "
-            f"process {gib(peak['process'])} GiB{device}",
+            caption=f"{content['dtype']} on {content['device']}, {content['cores']} "
+            f"cores, JAX {content['jax']}\nGiB: of the program, weights included; at "
+            f"the peak of the process {gib(peak['process'])} GiB{device}",
         ),
         Table(
-            title="What prompting adds to the latency of the bare backbone",
-            header=("batch", "median", "95 % interval", "pairs"),
+            title="What prompting adds",
+            header=("batch", "median", "95 % interval"),
             rows=tuple(pairs),
-            caption=f"{content['repeats']} rounds for each batch size, the two in turns",
+            caption="to the latency of the bare backbone, by the ratios of "
+            f"{rounds} pairs of calls in turns",
         ),
     ]
 
 
-def number(value: float) -> str:
+def number(value: float | int) -> str:
     """Write a large number to four digits, with a space and the prefix of its unit.
 
     >>> number(37_741_000_000), number(607_000), number(12)
@@ -106,7 +108,7 @@ def _part_row(part: Content, total: Content) -> tuple[Cell, ...]:
 
 
 def _side_row(
-    batch: int, side: str, found: Content, forward: float
+    batch: int, side: str, found: Content, forward: float | int
 ) -> tuple[Cell, ...]:
     cells: Sequence[str] = (
         str(batch),
@@ -127,6 +129,5 @@ def _pair_row(row: Content) -> tuple[Cell, ...]:
         str(row["batch"]),
         found["median"],
         f"{found['low']} to {found['high']}",
-        str(len(row["bare"]["seconds"])),
     )
     return tuple(Cell(text) for text in cells)

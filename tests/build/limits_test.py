@@ -65,6 +65,12 @@ def test_every_preset_is_within_the_limits(preset):
         ("train.checkpoint_every", 0, "must be at least 1"),
         ("train.keep_checkpoints", 0, "must be at least 1"),
         ("train.identities", 1, "must be at least 2"),
+        ("train.micro_batches", 0, "must be at least 1"),
+        (
+            "train.micro_batches",
+            5,
+            "=5: the 32 rows of a modality .* choose a divisor of 32",
+        ),
         ("model.depth", 0, "must be at least 1"),
         ("model.image_size", (0, 128), r"=\(0, 128\): must be at least 1"),
         ("model.dropout", 1.0, "must be at least 0 and below 1"),

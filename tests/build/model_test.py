@@ -4,6 +4,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from ckda_jax import build
 from ckda_jax.engine import pretrained
@@ -41,8 +42,16 @@ def test_model_has_the_sizes_of_the_config(config):
     assert (model.classes, model.width, model.depth) == (12, 12, 2)
     assert model.image_size == (32, 16)
     assert model.dtype is None
-    config = runs.configuration({}, model__dtype="bfloat16")
-    assert build.model(config, 1).dtype == "bfloat16"
+    assert model.micro_batches == 1
+    config = runs.configuration({}, model__dtype="bfloat16", train__micro_batches=2)
+    model = build.model(config, 1)
+    assert (model.dtype, model.micro_batches) == ("bfloat16", 2)
+
+
+def test_a_run_of_an_older_version_has_one_micro_batch(config):
+    older = ConfigDict(config.to_dict())
+    del older.train.micro_batches
+    assert build.micro_batches(older) == build.model(older, 1).micro_batches == 1
 
 
 @pytest.mark.parametrize(("stem", "grid"), [("patch", (4, 2)), ("conv", (2, 1))])

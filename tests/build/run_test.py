@@ -47,6 +47,7 @@ def test_a_draft_is_the_run_without_its_variables(run, world, tmp_path, cluster)
     ("changes", "said"),
     [
         ({"train__images": 1, "train__identities": 3}, "3 rows, which 2 devices"),
+        ({"train__micro_batches": 8}, "micro_batches\\) has 1 rows, which 2 devices"),
         ({"eval__batch": 33}, "config.eval.batch has 33 rows, which 2 devices"),
         ({"model__image_size": "16,8"}, "too small for the blur"),
         ({"init__weights": "nowhere.npz"}, "there is no such file"),

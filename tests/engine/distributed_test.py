@@ -13,7 +13,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from ckda_jax import build
-from ckda_jax.engine import distributed, lifelong, rendezvous
+from ckda_jax.engine import distributed, examination, lifelong, rendezvous
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.distributed import Cluster
 from ckda_jax.engine.layout import REPLICATED, Layout
@@ -187,7 +187,7 @@ def test_two_processes_compute_what_one_does(finished, world, tmp_path):
     checkpoints = Checkpoints(folder / "checkpoints", writes=False)
     snapshot = lifelong.restore(checkpoints, 1, whole.origin)
     checkpoints.close()
-    alone = runs.scores(list(lifelong.scores(whole, snapshot, lambda said: None)))
+    alone = runs.scores(list(examination.scores(whole, snapshot, lambda said: None)))
     assert len(alone) == 2
     for place in alone:
         assert found[place] == pytest.approx(alone[place], abs=1e-6), place

@@ -9,36 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rich.console import Console
 
 from ckda_jax.engine import lifelong
-from ckda_jax.engine.checkpoint import Checkpoints, Position
-from ckda_jax.engine.desk import Desk
+from ckda_jax.engine.checkpoint import Position
 from ckda_jax.engine.divergence import Divergence
-from ckda_jax.engine.lifelong import due, evaluation_line
-from ckda_jax.engine.results import START, Results
 from ckda_jax.engine.run import Pauses
-from ckda_jax.reporting.progress import Progress
-from ckda_jax.reporting.writer import Writer
 from tests import runs
-
-
-@pytest.fixture
-def desk(tmp_path, assembled):
-    """A desk whose files are in a folder of their own."""
-    content = runs.results(assembled.workdir)
-    content["datasets"].append("llcm")
-    made = Desk(
-        checkpoints=Checkpoints(tmp_path / "checkpoints"),
-        results=Results(tmp_path / "results.json", content),
-        writer=Writer(tmp_path, tensorboard=False),
-        progress=Progress(
-            ["regdb", "sysu"], [4, 4], images_per_step=16, console=Console(quiet=True)
-        ),
-    )
-    yield made
-    made.writer.close()
-    made.checkpoints.close()
 
 
 def start(assembled, snapshot, index):
@@ -52,30 +28,6 @@ def every(log_every, **others):
     """Make the pauses of a run that neither evaluates nor measures on its way."""
     pauses = {"checkpoint_every": 1, "eval_every": 0, "gradients_every": 0}
     return Pauses(log_every=log_every, **(pauses | others))
-
-
-def names_due(run, at):
-    """List the datasets due after a stage, and whether they are learned."""
-    return {dataset.name: seen for dataset, seen in due(run, at)}
-
-
-def test_what_is_due_grows_with_the_stages(assembled):
-    nothing = {"regdb": False, "sysu": False, "llcm": False}
-    assert names_due(assembled, START) == nothing
-    assert names_due(assembled, 0) == nothing | {"regdb": True}
-    assert names_due(assembled, 1) == {"regdb": True, "sysu": True, "llcm": False}
-
-
-def test_datasets_learned_later_may_be_left_out(assembled):
-    run = dataclasses.replace(assembled, evaluate_unseen=False)
-    assert names_due(run, START).keys() == {"regdb", "sysu", "llcm"}
-    assert names_due(run, 0) == {"regdb": True, "llcm": False}
-    assert names_due(run, 1) == {"regdb": True, "sysu": True, "llcm": False}
-
-
-def test_datasets_learned_before_count_as_learned(assembled):
-    run = dataclasses.replace(assembled, learned_before=frozenset({"llcm"}))
-    assert names_due(run, 0) == {"regdb": True, "sysu": False, "llcm": True}
 
 
 def test_the_first_stage_has_no_teacher(assembled):
@@ -204,37 +156,6 @@ def test_resume_goes_to_the_newest_state_of_the_same_stage(assembled, snapshot, 
     with assembled.stream(first) as stream:
         found, done = lifelong.resume(assembled, desk, first, state, stream)
         assert (int(found.step), done) == (0, 0)
-
-
-def test_what_is_in_the_results_is_not_evaluated_again(assembled, snapshot, desk):
-    before = len(desk.results.content["evaluations"])
-    lifelong.evaluate(assembled, desk, snapshot)
-    rows = desk.results.content["evaluations"]
-    assert [row["dataset"] for row in rows[before:]] == ["llcm"]
-    lifelong.evaluate(assembled, desk, snapshot)
-    assert len(desk.results.content["evaluations"]) == before + 1
-
-
-def test_scores_are_those_of_the_run(assembled, snapshot):
-    warnings = []
-    rows = list(lifelong.scores(assembled, snapshot, warnings.append))
-    assert [row["dataset"] for row in rows] == ["regdb", "sysu", "llcm"]
-    # A model of four steps knows nothing; of what it has not learned nothing is said.
-    assert all(said.startswith("warning: ") for said in warnings)
-    assert not [said for said in warnings if said.startswith("warning: llcm")]
-    found = runs.scores(rows[:2])
-    wanted = runs.scores(runs.results(assembled.workdir)["evaluations"])
-    assert found == {place: wanted[place] for place in found}
-
-
-def test_evaluation_line_is_in_percent():
-    row = {"stage": 1, "epoch": None, "dataset": "a", "protocol": "p", "seen": False}
-    row |= {"mAP": 0.1234, "rank1": 1.0, "mINP": 0.0}
-    line = "after stage 2  a p  mAP 12.3  rank-1 100.0  mINP 0.0"
-    assert evaluation_line(row) == line + "  (not learned yet)"
-    assert evaluation_line({**row, "seen": True}) == line
-    assert evaluation_line({**row, "epoch": 3}).startswith("stage 2 epoch 3  a p")
-    assert evaluation_line({**row, "stage": START}).startswith("start  a p")
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def test_a_process_alone_joins_nobody(monkeypatch, joined):
 
 def test_a_launchers_environment_names_the_others(monkeypatch, joined, listener):
     named(monkeypatch, COORDINATOR=listener, PROCESSES="4", PROCESS="3", TIMEOUT="7")
+    monkeypatch.setenv(rendezvous.HEARTBEAT, "9")
     rendezvous.join()
     assert joined == {
         "address": listener,
@@ -60,6 +61,7 @@ def test_a_launchers_environment_names_the_others(monkeypatch, joined, listener)
         "process_id": 3,
         "cluster_detection_method": "deactivate",
         "initialization_timeout": 7 + rendezvous.MARGIN,
+        "heartbeat_timeout_seconds": 9,
     }
 
 
@@ -82,7 +84,11 @@ def test_a_port_that_another_program_listens_on_is_refused(
 def test_jax_finds_the_others_where_it_is_told_to(monkeypatch, joined):
     named(monkeypatch, COORDINATOR="auto", TIMEOUT="9")
     rendezvous.join()
-    assert joined == {"address": None, "initialization_timeout": 9}
+    assert joined == {
+        "address": None,
+        "initialization_timeout": 9,
+        "heartbeat_timeout_seconds": rendezvous.DEFAULT_HEARTBEAT,
+    }
 
 
 def test_a_place_without_a_cluster_is_told(monkeypatch):

@@ -125,7 +125,8 @@ def test_rows_stay_on_their_device():
     cluster = Cluster.of_all_devices()
     placed = cluster.put(images(8), axis=1)
     split = jax.jit(lambda x: micro.split_rows(x, 4))
-    text = split.lower(placed).compile().as_text()
+    text = split.lower(placed).compile().as_text() or ""
+    assert text
     assert not [word for word in ("all-", "collective-permute") if word in text]
     parts = split(placed)
     assert {shard.data.shape for shard in parts.addressable_shards} == {

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 from ckda_jax import trees
-from ckda_jax.models.plain import PlainModel, fold_modality
+from ckda_jax.models.plain import PlainModel, bare, fold_modality
 from ckda_jax.models.reid import ReIDModel
 from ckda_jax.models.vit import ViT
 
@@ -40,6 +40,24 @@ def test_is_the_full_model_without_prompts(plain, variables, images):
     wanted = full.apply(filled, images, modality=(0,))
     chex.assert_trees_all_equal_shapes(made["params"], filled["params"])
     chex.assert_trees_all_close(plain.apply(variables, images), wanted, atol=1e-6)
+
+
+def test_bare_is_the_full_model_whose_prompts_are_nothing(images):
+    full = ReIDModel(5, prompt_patch_size=8, stem="conv", **SIZE, **RATES)
+    made = jax.jit(full.init, static_argnums=2)(
+        jax.random.key(2), jnp.concatenate([images, images]), (0, 1)
+    )
+    params = made["params"]
+    silent = {
+        name: {**params[name], "up": jax.tree.map(jnp.zeros_like, params[name]["up"])}
+        for name in ("common", "specific")
+    }
+    filled = {**made, "params": params | silent}
+    wanted, _ = full.apply(filled, images, modality=(1,))
+    found, _ = bare(full).apply(filled, images, modality=(1,))
+    chex.assert_trees_all_close(found, wanted, atol=1e-6)
+    other, _ = bare(full).apply(filled, images, modality=(0,))
+    assert jnp.abs(other - wanted).max() > 1e-3
 
 
 def test_training_renews_the_neck_alone(plain, variables, images):

@@ -111,6 +111,20 @@ def test_rows_are_taken_by_modality_in_any_order():
     chex.assert_shape(out.specific_prompt, (2, 3, 16, 16, 3))
 
 
+def test_generators_that_are_not_asked_for_compute_nothing():
+    model, variables, images = small(modalities=3)
+
+    def products(modality):
+        given = images[: len(modality)]
+        program = jax.make_jaxpr(lambda v: model.apply(v, given, modality)[0])
+        text = str(program(variables))
+        return text.count("f32[1,3,4,2]"), text.count("f32[3,3,4,2]")
+
+    # The hidden map of each generator: [m, b, n, width].
+    assert products((0, 1, 2))[0] == 0 < products((0, 1, 2))[1]
+    assert products((2,))[1] == 0 < products((2,))[0]
+
+
 def test_prompt_alone_equals_the_prompt_of_the_whole():
     model, variables, images = small()
     _, out = run(model, variables, images)
