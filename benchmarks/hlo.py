@@ -200,13 +200,34 @@ def _product(line: _Instruction, shapes: dict[str, _Instruction]) -> float:
 
 
 def _convolution(line: _Instruction, shapes: dict[str, _Instruction]) -> float:
-    """Count a convolution, zeros between the inputs left out, padding not."""
-    kernel = shapes[_operands(line)[1]].numbers
-    taps = line.option("dim_labels").partition("_")[2].partition("-")[0]
-    spread = re.search(r"lhs_dilate=([\dx]+)", line.option("window"))
-    zeros = math.prod(map(int, spread[1].split("x"))) if spread else 1
-    each = math.prod(kernel) / kernel[taps.index("o")] / zeros
-    return 2.0 * math.prod(line.numbers) * each
+    """Count the products of a convolution that neither padding nor dilation makes 0."""
+    image, kernel = (shapes[name].numbers for name in _operands(line)[:2])
+    labels = re.split("_|->", line.option("dim_labels"))
+    window = dict(part.split("=") for part in line.option("window").split())
+    products = 2.0 * kernel[labels[1].index("i")]
+    products *= math.prod(line.numbers[labels[2].index(letter)] for letter in "bf")
+    for axis in range(len(labels[0]) - 2):
+        products *= _taps(
+            image[labels[0].index(str(axis))],
+            line.numbers[labels[2].index(str(axis))],
+            {name: text.split("x")[axis] for name, text in window.items()},
+        )
+    return products
+
+
+def _taps(inputs: int, outputs: int, window: dict[str, str]) -> int:
+    """Count the pairs of an output and an input that meet along one axis."""
+    stride, spread, gap = (
+        int(window.get(name, 1)) for name in ("stride", "lhs_dilate", "rhs_dilate")
+    )
+    before = int(window.get("pad", "0_0").split("_")[0])
+    places = (
+        output * stride + tap * gap - before
+        for output in range(outputs)
+        for tap in range(int(window["size"]))
+    )
+    last = (inputs - 1) * spread
+    return sum(0 <= place <= last and place % spread == 0 for place in places)
 
 
 def _sides(text: str) -> list[int]:

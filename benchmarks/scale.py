@@ -1,13 +1,13 @@
 """What a training step would cost on 8, 64 and 256 devices, read from its program.
 
-    python benchmarks/scale.py                          # every case, a JSON line each
+    python benchmarks/scale.py > scale.jsonl            # every case, a JSON line each
     python benchmarks/scale.py --devices 8 --case base  # one of them
-    python benchmarks/scale.py > scale.jsonl; python benchmarks/scale.py --table scale.jsonl
+    python benchmarks/scale.py --table scale.jsonl      # as Markdown
 
-The step of a later stage (student, teacher, losses, optimiser) is compiled ahead of time
-for as many devices as asked for, which are made up on the CPU; no array is allocated and
-nothing runs. Bytes of collectives, memory and operations are those of the compiled
-program; what a link or a chip makes of them in a second is stated in `MACHINES`.
+The step of a later stage (student, teacher, losses, optimiser) is compiled ahead of
+time for as many devices as asked for, which are made up on the CPU; no array is
+allocated and nothing runs. Bytes of collectives, memory and operations are those of the
+compiled program; what a link or a chip makes of them is stated in `MACHINES`.
 """
 
 import argparse
@@ -60,11 +60,19 @@ class Case:
 
 
 LARGE = ("model.width=1024", "model.depth=24", "model.heads=16")
+FSDP = ("mesh.parameters=fsdp",)
+MILLION = 1_000_000
 CASES = {
     "base": Case(title="ViT-B/16"),
+    "base_fsdp": Case(title="ViT-B/16, FSDP", keys=FSDP),
+    "fixed": Case(title="ViT-B/16, 256 + 256 rows in all", rows=256, fixed=True),
     "large": Case(title="ViT-L/16", keys=LARGE),
-    "million": Case(title="ViT-B/16, 1 M identities", identities=1_000_000),
-    "fixed": Case(title="ViT-B/16, batch stays 256 + 256", rows=256, fixed=True),
+    "large_fsdp": Case(title="ViT-L/16, FSDP", keys=LARGE + FSDP),
+    "million": Case(title="ViT-B/16, 1 M identities", identities=MILLION),
+    "million_fsdp": Case(title="the same, FSDP", identities=MILLION, keys=FSDP),
+    "million_model": Case(
+        title="the same, `mesh.model=4`", identities=MILLION, keys=("mesh.model=4",)
+    ),
 }
 
 
@@ -126,14 +134,12 @@ def measure(name: str, devices: int) -> dict[str, Any]:
         optimiser=build.optimiser(config),
         prepare=build.augment(config),
     )
-    cluster = Cluster.of_all_devices()
+    cluster = build.cluster(config)
     start = time.perf_counter()
     step = build.compiled_step(config, learner, cluster)
     lowered = step.lower(*arguments(config, case, learner, cluster))
     # The machine code is never run: what it is read for is decided before.
-    compiled = lowered.compile(
-        {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-    )
+    compiled = lowered.compile({"xla_backend_optimization_level": 0})
     seconds = time.perf_counter() - start
     program = hlo.read(compiled.as_text())
     memory = compiled.memory_analysis()
@@ -171,43 +177,45 @@ def arguments(
 ) -> tuple[TrainState, Frozen, Batch]:
     """Describe what a step is given, laid out as a run does, allocating nothing."""
     variables = build.shapes(config, learner)
-    params = variables["params"]
     key = jax.eval_shape(lambda: jax.random.key(0))
     memory = jax.eval_shape(learner.method.init, key, variables)
-    moments = jax.eval_shape(learner.optimiser.transform(params).init, params)
+
+    def start(variables: Tree, key: Any) -> TrainState:
+        params = variables["params"]
+        moments = learner.optimiser.transform(params).init(params)
+        stats = variables["batch_stats"]
+        return TrainState.start(
+            params=params, batch_stats=stats, opt_state=moments, key=key
+        )
+
+    state = jax.eval_shape(start, variables, key)
     number = jax.ShapeDtypeStruct((), jnp.int32)
-    replayed = jax.ShapeDtypeStruct((case.identities,), bool)
-    state = TrainState(
-        params=params,
-        batch_stats=variables["batch_stats"],
-        opt_state=moments,
-        step=number,
-        key=key,
-    )
     info = StageInfo(
         index=number,
         first_row=number,
         classes=number,
         steps_per_epoch=number,
-        replayed=replayed,
+        replayed=jax.ShapeDtypeStruct((case.identities,), bool),
     )
     frozen = Frozen(teacher=variables, memory=memory, stage=info)
     m, b = len(build.modalities(config)), case.batch(cluster.mesh.size)
     rows = jax.ShapeDtypeStruct((m, b), jnp.int32)
     images = jax.ShapeDtypeStruct((m, b, *config.model.image_size, 3), jnp.uint8)
-    shared = placed((images, rows, rows), cluster.over_data(1))
-    present = placed(jax.ShapeDtypeStruct((m,), bool), cluster.replicated())
-    batch = Batch(
-        images=shared[0], labels=shared[1], example=shared[2], present=present
+    present = jax.ShapeDtypeStruct((m,), bool)
+    batch = Batch(images=images, labels=rows, example=rows, present=present)
+    shared = jax.tree.map(
+        lambda x: cluster.over_data(1) if x.ndim > 1 else cluster.replicated(), batch
     )
-    whole = cluster.replicated()
-    return placed(state, whole), placed(frozen, whole), batch
+    state, frozen = (placed(x, cluster.shardings(x)) for x in (state, frozen))
+    return state, frozen, placed(batch, shared)
 
 
-def placed(tree: Tree, sharding: jax.sharding.Sharding) -> Tree:
+def placed(tree: Tree, shardings: Tree) -> Tree:
     """Lay out descriptions of arrays."""
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        tree,
+        shardings,
     )
 
 

@@ -29,7 +29,8 @@ BARE = {"jax", "flax", "optax", "chex", "jaxtyping", "numpy"}
 BARE_FILES = ("losses.", "models.", "methods.", "engine.step")
 JAX = {"jax", "jaxlib", "flax", "optax", "chex", "orbax"}
 HOUSE_TESTS = {
-    *{"layers", "style", "configs", "readme", "launch", "contract", "precision"},
+    *{"layers", "style", "configs", "readme", "contract"},
+    *{"launch", "precision", "scale"},
 }
 
 

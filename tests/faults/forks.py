@@ -18,7 +18,7 @@ from pathlib import Path
 from tests import runs
 
 SERVER = """
-import ctypes, json, os, sys
+import ctypes, json, os, sys, traceback
 from ckda_jax import train
 
 def drop_rights():
@@ -33,11 +33,14 @@ for line in sys.stdin:
         for path, number in ((out, 1), (err, 2)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
         drop_rights()
+        status = 70
         try:
             status = train.main(words)
+        except BaseException:
+            traceback.print_exc()
+        finally:
             sys.stdout.flush()
             sys.stderr.flush()
-        finally:
             os._exit(status)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
