@@ -84,18 +84,18 @@ class Machine:
         title: as in the table.
         flops: bfloat16 operations, as achieved in such models and not at best.
         link: bytes that it sends to its neighbour in a ring.
-        smallest: devices from which on the link is this one.
+        devices: for how many the link is this one.
     """
 
     title: str
     flops: float
     link: float
-    smallest: int = 0
+    devices: range = range(1, 257)
 
 
 MACHINES = (
-    Machine(title="H100, NVLink", flops=400e12, link=450e9),
-    Machine(title="H100, network", flops=400e12, link=50e9, smallest=9),
+    Machine(title="H100, NVLink", flops=400e12, link=450e9, devices=range(1, 9)),
+    Machine(title="H100, network", flops=400e12, link=50e9, devices=range(9, 257)),
     Machine(title="TPU v5e", flops=100e12, link=100e9),
     Machine(title="TPU v5p", flops=230e12, link=300e9),
 )
@@ -280,8 +280,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         ]
         for machine in MACHINES:
             parts = efficiency(row, one["flops"] * share, machine)
-            reached = row["devices"] >= machine.smallest
-            cells.append(" / ".join(f"{p:.0%}" for p in parts) if reached else "")
+            told = " / ".join(f"{part:.0%}" for part in parts)
+            cells.append(told if row["devices"] in machine.devices else "")
         lines.append(cells)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

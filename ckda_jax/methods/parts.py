@@ -152,7 +152,12 @@ def _weighted(
 def _rows(
     features: Float[Array, "m b d"], view: StepView
 ) -> tuple[Float[Array, "r d"], Int[Array, " r"], Bool[Array, " r"]]:
-    """Stack all modalities' rows, with their labels and whether they are there."""
+    """Stack all modalities' rows, with their labels and whether they are there.
+
+    Row by row, not modality by modality: rows that are shared out over devices stay
+    where they are.
+    """
     m, b, d = features.shape
-    mask = jnp.repeat(view.batch.present, b)
-    return features.reshape(m * b, d), view.batch.labels.reshape(m * b), mask
+    mask = jnp.tile(view.batch.present, b)
+    features, labels = jnp.swapaxes(features, 0, 1), view.batch.labels.T
+    return features.reshape(b * m, d), labels.reshape(b * m), mask

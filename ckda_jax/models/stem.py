@@ -65,8 +65,8 @@ class Stem(nn.Module):
         conv = functools.partial(
             nn.Conv, dtype=self.dtype, param_dtype=self.param_dtype
         )
-        # Convolutions merge the leading axes. With rows before modalities, rows that are
-        # shared out over devices stay where they are.
+        # Convolutions merge the leading axes. With rows before modalities, rows that
+        # are shared out over devices stay where they are.
         images = jnp.swapaxes(images, 0, -4)
         if self.kind == "patch":
             tokens = self._patch(conv, images)
