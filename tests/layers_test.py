@@ -30,7 +30,7 @@ BARE_FILES = ("losses.", "models.", "methods.", "engine.step")
 JAX = {"jax", "jaxlib", "flax", "optax", "chex", "orbax"}
 HOUSE_TESTS = {
     *{"layers", "style", "configs", "readme", "contract"},
-    *{"launch", "precision", "scale"},
+    *{"launch", "precision", "scale", "benchmarks"},
 }
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import chex
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -30,7 +31,7 @@ class ViT(nn.Module):
         drop_path: stochastic depth of the last block; rises linearly to it from 0.
         epsilon: of the layer norms.
         modalities: rows of the modality embedding.
-        remat: recompute blocks in the backward pass.
+        remat: recompute whole blocks in the backward pass, their products too.
         micro_batches: parts that a training batch is encoded in, one after another.
         dtype: compute dtype; None: that of images and parameters.
         param_dtype: of newly made parameters.
@@ -142,7 +143,11 @@ class ViT(nn.Module):
 
     def _blocks(self, train: bool, wrap: Wrap | None, maps: bool) -> nn.Module:
         """Make the scan over all blocks, parameters with a leading depth axis."""
-        block = nn.remat(Block, prevent_cse=False) if self.remat else Block
+        # Products are kept for the backward pass; what lies between is cheaper to
+        # compute again than to store and fetch.
+        keep = jax.checkpoint_policies.dots_saveable
+        policy = None if self.remat else keep
+        block = nn.remat(Block, prevent_cse=False, policy=policy)
         scan = nn.scan(
             block,
             variable_axes={"params": 0},

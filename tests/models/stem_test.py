@@ -111,3 +111,26 @@ def test_token_grid_agrees_with_the_patch_stem():
 def test_unknown_stem_is_refused():
     with pytest.raises(ValueError, match="stem='mlp': not one of"):
         start("mlp")
+
+
+@pytest.mark.parametrize(("size", "stride"), [(16, 12), (16, 16), (16, 5), (8, 12)])
+def test_matrix_product_is_the_convolution_and_has_its_gradient(size, stride):
+    images = jnp.asarray(IMAGES[0])
+    kernel = jax.random.normal(jax.random.key(0), (size, size, 3, 4))
+    strides, names = (stride, stride), ("NHWC", "HWIO", "NHWC")
+
+    def convolve(images, kernel):
+        return jax.lax.conv_general_dilated(
+            images, kernel, strides, "VALID", dimension_numbers=names
+        )
+
+    def product(images, kernel):
+        return stem.matrix_product(images, kernel, strides, "VALID")
+
+    def gradient(function):
+        loss = jax.grad(lambda *x: jnp.sum(jnp.sin(function(*x))), argnums=(0, 1))
+        return loss(images, kernel)
+
+    expected = convolve(images, kernel)
+    chex.assert_trees_all_close(product(images, kernel), expected, atol=1e-4)
+    chex.assert_trees_all_close(gradient(product), gradient(convolve), atol=1e-3)
