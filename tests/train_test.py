@@ -56,18 +56,6 @@ def test_alignment_acts_in_later_stages_only(finished):
     assert all(part > 0 for part in parts[5:])
 
 
-def test_a_run_that_diverges_stops_before_anything_of_it_is_saved(
-    world, tmp_path, capsys
-):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_run, "compiled_step", runs.compile_quickly)
-        words = runs.words(tmp_path / "run", world, optim__lr=1e30)
-        assert train.main(words) == 2
-    error = capsys.readouterr().err
-    assert "the loss is nan at step" in error and "in a new --workdir" in error
-    assert Checkpoints(tmp_path / "run" / "checkpoints").stages() == []
-
-
 def test_a_finished_run_is_only_reported_again(finished, world, capsys):
     before = {path: path.read_bytes() for path in finished.glob("*.json*")}
     assert train.main(runs.words(finished, world)) == 0
