@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if found["equal"] else 1
 
 
-def compare(folder: Path, kills: int, rng: random.Random) -> dict[str, Any]:
+def compare(folder: Path, kills: int, dice: random.Random) -> dict[str, Any]:
     """Take one run to its end in peace and one through the kills."""
     roots = synthetic.write(folder / "world", seed=0, size=SIZE)
     whole, broken = folder / "whole", folder / "broken"
@@ -90,7 +90,7 @@ def compare(folder: Path, kills: int, rng: random.Random) -> dict[str, Any]:
     killed = []
     while len(killed) < kills:
         # A start takes a good part of so short a run: most kills must come after it.
-        delay = rng.uniform(0.3, 1.1) * lasts
+        delay = dice.uniform(0.3, 1.1) * lasts
         process = begin(broken, roots)
         try:
             process.wait(timeout=delay)

@@ -7,7 +7,6 @@ import runpy
 import shutil
 from typing import Any
 
-import chex
 import jax
 import numpy as np
 import pytest
@@ -326,22 +325,3 @@ def test_a_run_cannot_extend_itself(finished, world, capsys):
     words = runs.words(finished, world)
     assert train.main([*words, "--init-from", str(finished)]) == 2
     assert "--init-from: none -> " in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_full_disk_ends_the_run_with_one_line_and_leaves_what_was_saved(
-    finished, world, tmp_path, capsys, monkeypatch
-):
-    folder = tmp_path / "run"
-    shutil.copytree(finished, folder)
-    for later in [folder / "checkpoints/stages/1", *folder.glob("checkpoints/steps/*")]:
-        shutil.rmtree(later)
-    monkeypatch.setattr(build_run, "compiled_step", runs.compile_quickly)
-    with runs.small_files_only(limit=20_000):
-        assert train.main(runs.words(folder, world)) == 1
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {folder}/checkpoints: cannot be written (")
-    assert error.count("\n") == 1
-    kept, wanted = runs.checkpoint(folder, 0), runs.checkpoint(finished, 0)
-    chex.assert_trees_all_equal(kept, wanted)
-    assert runs.results(folder) == runs.results(finished)

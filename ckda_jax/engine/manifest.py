@@ -12,10 +12,13 @@ from typing import Any
 import jax
 
 import ckda_jax
-from ckda_jax.files import CONFIG, DATA, write_json
+from ckda_jax.files import CONFIG, DATA, finite, write_json
 
 MANIFEST = "manifest.json"
 """In the folder of a checkpoint."""
+
+SEAL = "sha256"
+"""In a manifest: the digest of all else that is in it."""
 
 FORMAT = 1
 """Version of what a manifest holds."""
@@ -55,7 +58,23 @@ def write(folder: Path, facts: Mapping[str, Any]) -> None:
         "processes": jax.process_count(),
     }
     content = {"format": FORMAT, **facts, **made_by, "files": files}
-    write_json(folder / MANIFEST, content)
+    write_json(folder / MANIFEST, sealed(content))
+
+
+def add(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Put further facts into a manifest, in place of those of their names.
+
+    Raises:
+        Damage: there is none, or it cannot be understood.
+    """
+    write_json(folder / MANIFEST, sealed(read(folder) | dict(facts)))
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a digest of all the rest: no bit of a manifest itself flips unnoticed."""
+    rest = finite({name: content[name] for name in content if name != SEAL})
+    text = json.dumps(rest, sort_keys=True)
+    return {**rest, SEAL: hashlib.sha256(text.encode()).hexdigest()}
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -69,6 +88,8 @@ def read(folder: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST:
             raise Damage(f"{MANIFEST} is larger than {LARGEST} bytes")
         content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content != sealed(content):
+            raise Damage(f"{MANIFEST} has another SHA-256")
     except FileNotFoundError:
         raise Damage(f"{MANIFEST} is missing") from None
     # A RecursionError: brackets within brackets.

@@ -12,7 +12,6 @@ from typing import Any
 
 from ckda_jax.engine import manifest
 from ckda_jax.engine.manifest import MANIFEST, Damage
-from ckda_jax.files import write_json
 
 STEPS_PER_STAGE = 10_000_000
 """More steps than a stage has: `stage * STEPS_PER_STAGE + step` orders positions."""
@@ -114,8 +113,7 @@ class Shelf:
 
     def rate(self, position: Position, score: float) -> None:
         """Put a score into the manifest of a checkpoint."""
-        path = self.folder(position) / MANIFEST
-        write_json(path, manifest.read(path.parent) | {"score": score})
+        manifest.add(self.folder(position), {"score": score})
 
     def set_aside(self, position: Position) -> None:
         """Move a checkpoint to `damaged/`, over what was set aside of that name."""

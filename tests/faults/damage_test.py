@@ -23,8 +23,8 @@ def flip(path):
 
 
 def truncate(path):
-    """Cut the last byte off."""
-    path.write_bytes(path.read_bytes()[:-1])
+    """Cut the second half off."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def remove(path):

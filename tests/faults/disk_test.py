@@ -17,7 +17,7 @@ def test_11_a_full_disk_ends_the_run_with_one_line_and_all_that_was_saved(
     monkeypatch.setattr(build_run, "compiled_step", runs.compile_quickly)
     shutil.rmtree(inside / "checkpoints" / "steps" / "10000003")
     before = {path: path.read_bytes() for path in checkpoint_files(inside)}
-    with runs.small_files_only(limit=12_000):
+    with runs.small_files_only(limit=20_000):
         assert train.main(runs.words(inside, world)) == 1
     error = capsys.readouterr().err
     where = f"error: {inside}/checkpoints: cannot be written (File too large); make "

@@ -16,6 +16,7 @@ import tensorstore
 from ckda_jax.engine import manifest
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.shelf import END, Position
+from ckda_jax.files import write_json
 from ckda_jax.structs import InputError
 from tests import runs
 
@@ -39,6 +40,7 @@ from ckda_jax.config import from_json
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.pretrained import read_arrays
 from ckda_jax.retrieval.gallery import open_gallery
+from ckda_jax.files import write_json
 from ckda_jax.structs import InputError
 import numpy as np
 
@@ -134,7 +136,7 @@ def test_25_a_manifest_leads_out_of_its_checkpoint(finished, tmp_path, name):
     path = folder / "manifest.json"
     content = json.loads(path.read_text())
     content["files"][name] = {"bytes": 1, "sha256": ""}
-    path.write_text(json.dumps(content))
+    write_json(path, manifest.sealed(content))
     checkpoints = Checkpoints(run / "checkpoints", writes=False)
     with pytest.raises(InputError, match="outside of the checkpoint|is a link out of"):
         checkpoints.restore_as_saved(1)
