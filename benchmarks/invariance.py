@@ -136,11 +136,10 @@ def start(config: Any, learner: Learner) -> tuple[TrainState, Frozen]:
         steps_per_epoch=jnp.int32(100),
         replayed=jnp.zeros(2 * CLASSES, bool),
     )
-    state = TrainState(
+    state = TrainState.start(
         params=params,
         batch_stats=variables["batch_stats"],
         opt_state=learner.optimiser.transform(params).init(params),
-        step=jnp.int32(0),
         key=jax.random.key(0),
     )
     teacher = jax.tree.map(lambda leaf: 0.9 * leaf, variables)

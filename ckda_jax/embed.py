@@ -304,18 +304,20 @@ def _readable(
 def _vectors(
     model: Model, entries: Sequence[Entry], progress: Callable[[int], None]
 ) -> Float[np.ndarray, "n d"]:
-    """Embed images, each through its own modality."""
+    """Embed images, each through its own modality, each process its part of them."""
     found = np.zeros((len(entries), model.width), np.float32)
     named = np.array([entry.modality for entry in entries])
     paths = [entry.path for entry in entries]
-    done = 0
+    peers, done = model.embedder.cluster.peers, 0
     for modality in dict.fromkeys(named.tolist()):
         rows = np.flatnonzero(named == modality)
-        found[rows] = model.embed(
-            [paths[row] for row in rows],
-            modality,
-            progress=lambda now, before=done: progress(before + now),
-        )
+
+        def tell(now: int, before: int = done, most: int = len(rows)) -> None:
+            progress(before + min(now * peers.count, most))
+
+        own = rows[peers.part(len(rows))]
+        vectors = model.embed([paths[row] for row in own], modality, progress=tell)
+        found[rows] = peers.join(vectors)
         done += len(rows)
     return found
 

@@ -37,7 +37,8 @@ def digest(tree: Tree) -> str:
     """
     found = hashlib.sha256()
     for name, leaf in sorted(named_leaves(tree).items()):
-        if jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+        kind: Any = getattr(leaf, "dtype", None)
+        if jnp.issubdtype(kind, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
         array = np.asarray(leaf)
         array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))

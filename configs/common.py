@@ -84,7 +84,7 @@ def get_config() -> ConfigDict:
     train.log_every = 20  # steps between lines of the log
     train.gradients_every = 0  # steps between gradient shares, one process; 0: never
     train.checkpoint_every = 500  # steps between checkpoints inside a stage
-    train.keep_checkpoints = 2  # checkpoints inside a stage that are kept
+    train.keep_checkpoints = 2  # newest inside stages that are kept, beside the best
     train.skip_nonfinite = 0  # steps of a stage left out for not being finite
     train.step_limit = 1800.0  # seconds a step may take, compiling included; 0: any
 

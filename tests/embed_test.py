@@ -2,6 +2,7 @@
 
 import collections
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from rich.console import Console
 from ckda_jax import embed
 from ckda_jax.build.inference import load_model
 from ckda_jax.retrieval.gallery import open_gallery
+from tests import runs
 
 
 @pytest.fixture
@@ -57,6 +59,30 @@ def test_images_are_embedded_once(finished, images, tmp_path, capsys):
     assert embed.main([*command, "--stage", "1"]) == 2
     assert "which do not compare with those of" in capsys.readouterr().err
     assert len(open_gallery(out)) == 11
+
+
+@pytest.mark.slow
+def test_two_processes_embed_what_one_does(finished, images, tmp_path):
+    table, out = images / "table.csv", tmp_path / "gallery"
+    rows = [f"{n}.jpg,{('visible', 'infrared')[n % 3 == 0]}\n" for n in range(9)]
+    table.write_text("path,modality\n" + "".join(rows))
+    command = words(finished, out, "--images", str(table), "--block", "5")
+    done = subprocess.run(
+        [str(runs.ROOT / "launch" / "local.sh"), "2", *runs.command("embed", command)],
+        # Compiled in earnest: compiled quickly, its collectives abort at times.
+        env=runs.environment(tmp_path / "cache") | {"XLA_FLAGS": ""},
+        cwd=runs.ROOT,
+        text=True,
+        capture_output=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    told = f"{out}: 9 embedded, 0 were there already; 9 in all"
+    assert done.stdout.splitlines() == [f"[0] {told}"]
+    gallery, model = open_gallery(out, verify=True), load_model(finished)
+    for entry, vector in zip(gallery, np.concatenate(gallery.vectors), strict=True):
+        (wanted,) = model.embed([entry.path], str(entry.modality))
+        np.testing.assert_allclose(vector, wanted, atol=1e-5)
 
 
 def test_a_table_says_whose_images_they_are(finished, images, tmp_path, capsys):

@@ -1,3 +1,5 @@
+import jax
+import numpy as np
 import pytest
 from flax import struct
 
@@ -19,6 +21,20 @@ def test_leaves_are_named_through_every_kind_of_node():
         "norm/bias": 2,
         "norm/scale": 1,
     }
+
+
+def test_a_digest_is_of_every_bit_name_shape_and_type():
+    tree = {"a": np.arange(6.0), "b": {"key": jax.random.key(0)}}
+    same = {"b": {"key": jax.random.key(0)}, "a": np.arange(6.0).astype(">f8")}
+    assert trees.digest(tree) == trees.digest(same)
+    others = [
+        tree | {"a": np.nextafter(np.arange(6.0), 9)},
+        tree | {"a": np.arange(6.0).reshape(2, 3)},
+        tree | {"a": np.arange(6.0, dtype=np.float32)},
+        tree | {"b": {"key": jax.random.key(1)}},
+        {"A": tree["a"], "b": tree["b"]},
+    ]
+    assert len({trees.digest(other) for other in [tree, *others]}) == 6
 
 
 def test_map_named_sees_name_and_other_leaves():

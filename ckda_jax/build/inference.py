@@ -77,6 +77,8 @@ class Model:
     ) -> Float[np.ndarray, "n d"]:
         """Embed images: unit vectors, float32.
 
+        Each process embeds images of its own, and all of them must call this.
+
         Args:
             images: paths of files, or uint8 arrays `[h, w, 3]` of any size.
             modality: name of the modality of all of them.
@@ -91,7 +93,8 @@ class Model:
                 f"{', '.join(self.modalities)}"
             )
         through = self.modalities.index(modality)
-        batch = self._batch(len(images))
+        peers = self.embedder.cluster.peers
+        batch = self._batch(peers.most(len(images)) * peers.count)
         if any(isinstance(image, np.ndarray) for image in images):
             return self._embed_arrays(images, through, batch)
         table = _records([str(path) for path in images], through)
@@ -104,10 +107,11 @@ class Model:
     ) -> Float[np.ndarray, "n d"]:
         """Embed images that are in memory."""
         height, width = self.embedder.size
-        found = []
-        for start in range(0, len(images), batch):
-            some = images[start : start + batch]
-            rows = np.zeros((batch, height, width, 3), np.uint8)
+        peers = self.embedder.cluster.peers
+        share, found = batch // peers.count, []
+        for start in range(0, peers.most(len(images)), share):
+            some = images[start : start + share]
+            rows = np.zeros((share, height, width, 3), np.uint8)
             for row, image in zip(rows, some, strict=False):
                 row[:] = _resized(image, self.embedder.size)
             vectors = self.embedder.batch_of(self.snapshot, rows, through)

@@ -52,11 +52,18 @@ class Protocol:
         """Reduce the table of the queries or the gallery to a row for each item."""
         return records.take(_starts(records)) if self.pooled else records
 
+    def images(self, records: Records, items: slice) -> slice:
+        """Find the images of consecutive items in the table of a side."""
+        if not self.pooled:
+            return items
+        bounds = np.append(_starts(records), len(records))
+        return slice(int(bounds[items.start]), int(bounds[items.stop]))
+
     def pool(
         self, records: Records, embeddings: Float[np.ndarray, "n d"]
     ) -> Float[np.ndarray, "i d"]:
         """Reduce the embeddings of such a table's images to one for each item."""
-        if not self.pooled:
+        if not self.pooled or not len(records):
             return embeddings
         sums = np.add.reduceat(embeddings, _starts(records), axis=0)
         return sums / np.linalg.norm(sums, axis=1, keepdims=True)

@@ -5,12 +5,8 @@ and which are kept is decided here and in `shelf`, `manifest` and `recovery`.
 """
 
 import contextlib
-import math
-import os
-import re
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,24 +16,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from ckda_jax.engine import manifest
+from ckda_jax.engine import manifest, storage
 from ckda_jax.engine.consensus import of_main
 from ckda_jax.engine.manifest import Damage
 from ckda_jax.engine.recovery import BACKUP, recover
 from ckda_jax.engine.shelf import END, Position, Shelf
 from ckda_jax.engine.state import TrainState
 from ckda_jax.structs import InputError, Tree
-
-LONGEST_CAUSE = 300
-"""Characters of another library's error that are passed on."""
-
-AFTERMATH = re.compile(
-    "Event loop is closed"
-    "|Encountered error while reading array index"
-    # A file whose turn had not come.
-    "|coroutine .* was never awaited"
-)
-"""How the errors begin that files still in work raise when another one failed."""
 
 LEFT, STATE, STREAM = "left", "state", "stream"
 """Folders in a checkpoint: what a stage left behind; a training state, its stream's."""
@@ -75,7 +60,7 @@ class Checkpoints:
         self._saving: Future[None] | None = None
         if writes and _is_main():
             self._shelf.root.mkdir(parents=True, exist_ok=True)
-            self._shelf.clear()
+            self._clear()
 
     def recover(
         self, first: int, *, strict: bool = False, warn: Callable[[str], None] = print
@@ -127,7 +112,7 @@ class Checkpoints:
         """
         self.wait()
         if _is_main():
-            with self._named_errors():
+            with storage.writes(self._shelf.root, self._clear):
                 self._shelf.rate(position, score)
 
     def restore_step(
@@ -139,7 +124,7 @@ class Checkpoints:
             STATE: ocp.args.StandardRestore(_abstract(like)),
             STREAM: ocp.args.JsonRestore(),
         }
-        with self._readable(position):
+        with storage.reads(self._shelf.folder(position)):
             restored = self._orbax.restore(
                 self._shelf.folder(position), args=ocp.args.Composite(**parts)
             )
@@ -185,7 +170,7 @@ class Checkpoints:
         position = Position(stage, END)
         self._verify(position)
         like = _abstract({"variables": variables, "memory": memory})
-        with self._readable(position):
+        with storage.reads(self._shelf.folder(position)):
             restored = self._orbax.restore(
                 self._shelf.folder(position),
                 args=ocp.args.Composite(**{LEFT: ocp.args.StandardRestore(like)}),
@@ -205,9 +190,9 @@ class Checkpoints:
         part = LEFT if step == END else STATE
         folder = epath.Path(self._shelf.folder(position) / part)
         handler = ocp.StandardCheckpointHandler()
-        with self._readable(position):
+        with storage.reads(self._shelf.folder(position)):
             saved = handler.metadata(folder).tree
-            _check_room(saved)
+            storage.check_room(saved)
             like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), saved)
             return handler.restore(folder, args=ocp.args.StandardRestore(like))
 
@@ -238,14 +223,14 @@ class Checkpoints:
         """Begin to save, when the save before it is done."""
         self.wait()
         facts = position.facts | manifest.run_facts(self._shelf.root.parent)
-        with self._named_errors():
+        with storage.writes(self._shelf.root, self._clear):
             written = self._shelf.unfinished(position)
             self._orbax.save(written, args=arguments)
         self._saving = self._thread.submit(self._finish, written, position, facts)
 
     def _finish(self, written: Path, position: Position, facts: dict[str, Any]) -> None:
         """Wait for Orbax, write the manifest, and put the checkpoint into its place."""
-        with self._named_errors():
+        with storage.writes(self._shelf.root, self._clear):
             self._orbax.wait_until_finished()
             if not _is_main():
                 return
@@ -253,6 +238,11 @@ class Checkpoints:
             manifest.write(written, facts)
             self._shelf.put(written, position)
             self._shelf.prune(self._keep)
+
+    def _clear(self) -> None:
+        """Give the room back that something unfinished takes."""
+        if _is_main():
+            self._shelf.clear()
 
     def _verify(self, position: Position) -> None:
         """Read every byte of a checkpoint, once, before any of it is used.
@@ -286,78 +276,6 @@ class Checkpoints:
         if not whole:
             return "the end of no other stage is whole"
         return f"the end of these stages is whole: {', '.join(whole)}"
-
-    @contextlib.contextmanager
-    def _readable(self, position: Position) -> Iterator[None]:
-        """Raise what is of other shapes or no checkpoint as an error with its folder.
-
-        Raises:
-            InputError: with the first line of what Orbax says.
-        """
-        try:
-            with _without_aftermath():
-                yield
-        except Exception as error:
-            # Orbax and TensorStore raise nearly everything, page-long at times.
-            cause = str(error).strip().partition("\n")[0][:LONGEST_CAUSE]
-            raise InputError(
-                f"{self._shelf.folder(position)}: cannot be restored ({cause}); "
-                "restore the files and data that the run began with, or give another "
-                "--workdir"
-            ) from error
-
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        """Raise what a file system refuses as an OSError that names the folder."""
-        try:
-            with _without_aftermath():
-                yield
-        # TensorStore raises ValueError for what the file system refuses.
-        except (OSError, ValueError, Damage) as error:
-            if _is_main():
-                self._shelf.clear()
-            raise OSError(
-                f"{self._shelf.root}: cannot be written ({_cause(error)}); make room "
-                "or give another --workdir, then run the same command again"
-            ) from error
-
-
-@contextlib.contextmanager
-def _without_aftermath() -> Iterator[None]:
-    """Keep quiet about what goes on after an error when its event loop is closed."""
-    before = sys.unraisablehook
-
-    def quiet(unraisable: Any) -> None:
-        if not AFTERMATH.match(str(unraisable.exc_value)):
-            before(unraisable)
-
-    sys.unraisablehook = quiet
-    try:
-        yield
-    except Exception:
-        warnings.filterwarnings("ignore", AFTERMATH.pattern, RuntimeWarning)
-        raise
-    # Not after an error, whose aftermath comes at any time.
-    sys.unraisablehook = before
-
-
-def _cause(error: Exception) -> str:
-    """Shorten an error: TensorStore puts a page around what the system said."""
-    text = " ".join(str(error).split())
-    said = re.search(r"([^:\[\]]+) \[os_error_code", text)
-    return said[1].strip() if said else text[:LONGEST_CAUSE]
-
-
-def _check_room(saved: Tree) -> None:
-    """Refuse arrays that this machine cannot hold, whatever a file says they are."""
-    leaves = jax.tree.leaves(saved)
-    asked = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if asked > memory:
-        raise InputError(
-            f"its arrays take {asked / 2**30:.3g} GiB, and this machine has "
-            f"{memory / 2**30:.3g}"
-        )
 
 
 def _is_main() -> bool:

@@ -1,7 +1,7 @@
 """The devices of a run: one mesh over all processes, batch over `data`."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ckda_jax import trees
 from ckda_jax.engine import rendezvous
 from ckda_jax.engine.layout import DATA, MODEL, REPLICATED, Layout
+from ckda_jax.engine.peers import Peers
 from ckda_jax.engine.state import Frozen, TrainState
 from ckda_jax.engine.step import Step
 from ckda_jax.methods.base import Metrics
@@ -77,6 +78,11 @@ class Cluster:
         return jax.process_index(), jax.process_count()
 
     @property
+    def peers(self) -> Peers:
+        """The processes, as those that share tables out among them."""
+        return Peers(*self.shard)
+
+    @property
     def is_main(self) -> bool:
         """Whether this process writes the run's files."""
         return is_main()
@@ -119,6 +125,11 @@ class Cluster:
 
         return jax.tree.map(place, tree)
 
+    def own(self, array: jax.Array) -> np.ndarray:
+        """Read this process's rows of an array that lies as `put` with axis 0 lays."""
+        parts = {s.index[0].start or 0: s.data for s in array.addressable_shards}
+        return np.concatenate([np.asarray(parts[start]) for start in sorted(parts)])
+
     def replicate(self, tree: Tree) -> Tree:
         """Copy a tree, equal in all processes, to every device."""
         return self._place(tree, jax.tree.map(lambda _: self.replicated(), tree))
@@ -126,6 +137,27 @@ class Cluster:
     def lay_out(self, tree: Tree) -> Tree:
         """Lay a tree, equal in all processes, out by the rules."""
         return self._place(tree, self.shardings(tree))
+
+    def zeros(self, shapes: Tree) -> Tree:
+        """Make arrays of zeros, each laid out by the rules where it is made."""
+        return jax.jit(
+            lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes),
+            out_shardings=self.shardings(shapes),
+        )()
+
+    def folding(self, add: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Compile a step of a pass over a dataset: `(total, snapshot, batch, choice)`.
+
+        Whatever tree is added up stays laid out by the rules, sums for prototypes as
+        well as squared gradients, which are named as parameters are. The total given is
+        consumed; `choice` is anything hashable and static.
+        """
+
+        def folded(total: Tree, snapshot: Tree, batch: Tree, choice: Any) -> Tree:
+            total = add(total, snapshot, batch, choice)
+            return jax.lax.with_sharding_constraint(total, self.shardings(total))
+
+        return jax.jit(folded, donate_argnums=0, static_argnums=3)
 
     def keep_layout(self, step: Step) -> Step:
         """Make a step leave its state laid out by the rules, and metrics everywhere."""

@@ -60,20 +60,21 @@ class Divergence:
             InputError: more steps than are tolerated were not finite.
         """
         values = _fetched(self._since[-1][1])
-        if values["skipped"] > self._skipped:
+        if values["skipped"] > self._skipped or not values["finite"]:
             for step, metrics in self._since:
                 self._look_at(step, _fetched(metrics))
         self._since.clear()
-        del values["bad_leaf"]
+        del values["bad_leaf"], values["finite"]
         return values
 
     def _look_at(self, step: int, values: dict[str, float]) -> None:
-        if values["skipped"] == self._skipped:
+        is_left_out = values["skipped"] > self._skipped
+        if values["finite"] and not is_left_out:
             return
-        self._skipped += 1
+        self._skipped += is_left_out
         loss, why = values["loss"], self._why(values)
         said = f"{self._stage.name}: the loss is {loss:.3g} at step {step} ({why})"
-        if self._skipped <= self._tolerated:
+        if values["finite"] and self._skipped <= self._tolerated:
             self._note(
                 f"warning: {said}; the step is left out "
                 f"({self._skipped} of {self._tolerated} tolerated)"
@@ -83,7 +84,7 @@ class Divergence:
         raise InputError(
             f"{said}; lower config.optim.lr or limit config.optim.clip_norm, in a new "
             "--workdir, or go on in this one with a higher config.train.skip_nonfinite "
-            f"(now {self._tolerated}). The step changed nothing; {self._kept()}. "
+            f"(now {self._tolerated}). Nothing of it is saved; {self._kept()}. "
             f"Its images:\n  {images}"
         )
 
@@ -94,10 +95,10 @@ class Divergence:
             return f"step {position.step} of {self._stage} is kept"
         if self._checkpoints.stages():
             return f"the end of stage {self._stage.index} is kept"
-        return "nothing of the run was saved"
+        return "nothing of the run was"
 
     def _why(self, values: dict[str, float]) -> str:
-        """Say what is not finite: loss terms, a gradient, or the weights they give."""
+        """Say what is not finite: loss terms, a gradient, statistics, the weights."""
         terms = [
             name
             for name, value in values.items()
@@ -107,7 +108,8 @@ class Divergence:
         if values["bad_leaf"] != NONE:
             leaf = self._leaves[int(values["bad_leaf"])]
             details.append(f"first in the gradient: {leaf}")
-        return "; ".join(details or ["the new weights are not finite"])
+        rest = "statistics" if values["finite"] else "the weights it gives"
+        return "; ".join(details or [f"not finite: {rest}"])
 
 
 def _fetched(metrics: Metrics) -> dict[str, float]:

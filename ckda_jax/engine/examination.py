@@ -5,7 +5,8 @@ from typing import Any
 
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine.desk import Desk
-from ckda_jax.engine.evaluate import Few, Ranking
+from ckda_jax.engine.evaluate import Few
+from ckda_jax.engine.ranking import Ranking
 from ckda_jax.engine.results import START
 from ckda_jax.engine.run import Run
 from ckda_jax.engine.state import Snapshot

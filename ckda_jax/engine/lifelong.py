@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from ckda_jax import keys
 from ckda_jax.data.decode import FEATURE_CHAIN
@@ -120,8 +121,7 @@ def begin(
         key=this.key,
     )
     # A copy: the step consumes its state, which must not be the teacher or the run key.
-    state = copy(cluster.lay_out(state))
-    memory = cluster.lay_out(memory)
+    state, memory = copy(cluster.lay_out(state)), cluster.lay_out(memory)
     return state, Frozen(teacher=teacher, memory=memory, stage=info)
 
 
@@ -266,23 +266,23 @@ def stage_end(
 ) -> StageEnd:
     """Gather what a method may read at a stage's end."""
     embedder = this.evaluator.embedder
-    snapshot = Snapshot(
-        variables=variables, memory=memory, stage=jnp.int32(stage.index)
-    )
-    snapshot = snapshot.replace(stage=embedder.cluster.replicate(snapshot.stage))
+    index = embedder.cluster.replicate(jnp.int32(stage.index))
+    snapshot = Snapshot(variables=variables, memory=memory, stage=index)
+    labels = stage.labels - stage.first_row
 
-    def features(rows: np.ndarray, modality: int) -> np.ndarray:
+    def sums(rows: np.ndarray, modality: int, count: int) -> Array:
         records = stage.records.take(this.usable(stage, rows))
-        return embedder.table(snapshot, records, FEATURE_CHAIN, modality)
+        return embedder.sums(
+            snapshot, records, FEATURE_CHAIN, modality, labels[rows], count
+        )
 
-    key = keys.stream(keys.at_stage(this.key, stage.index), "end")
     return StageEnd(
         variables=variables,
         stage=stage.info,
         previous=previous,
         datasets=stage.names,
-        labels=stage.labels - stage.first_row,
+        labels=labels,
         modality=stage.records.modality,
-        features=features,
-        key=key,
+        sums=sums,
+        key=keys.stream(keys.at_stage(this.key, stage.index), "end"),
     )

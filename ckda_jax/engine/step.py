@@ -115,11 +115,12 @@ def make_step(learner: Learner) -> Step:
     A pure function: jit it, shard it over a mesh or map it over devices. It compiles
     once for the first stage, where `frozen.teacher` is None, and once for all later
     stages. Metrics are scalars: `loss`, `loss/<part>`, `<part>/<metric>`, `grad_norm`,
-    `lr`, `skipped` and `bad_leaf`.
+    `lr`, `skipped`, `bad_leaf` and `finite`.
 
-    Where the loss, a gradient or what would come of them is not finite, the step counts
-    and changes nothing else: `skipped` says how often that was so in this stage,
-    `bad_leaf` which leaf of the gradient was the first not finite, or -1.
+    Where the loss, a gradient or a statistic is not finite, the step counts and changes
+    nothing else: `skipped` says how often that was so in this stage, `bad_leaf` which
+    leaf of the gradient was the first not finite, or -1. `finite` says whether the new
+    parameters are: not if the update itself was too large, which nothing undoes.
     """
     method, optimiser = learner.method, learner.optimiser
 
@@ -155,7 +156,7 @@ def make_step(learner: Learner) -> Step:
         )
         grads = only_trained(grads)
         bad_leaf = first_not_finite(grads)
-        sound = jnp.isfinite(loss) & (bad_leaf == NONE) & all_finite(after.variables)
+        sound = jnp.isfinite(loss) & (bad_leaf == NONE) & all_finite(batch_stats)
         after = guarded(state, after, sound)
         told = {
             "loss": loss,
@@ -163,6 +164,7 @@ def make_step(learner: Learner) -> Step:
             "lr": optimiser.schedules()["base"](view.epoch),
             "skipped": after.skipped,
             "bad_leaf": bad_leaf,
+            "finite": all_finite(after.params),
         }
         return after, told | metrics
 

@@ -82,12 +82,10 @@ def alignment(
         for modality in range(memory["prototypes"].shape[0]):
             replaced = modality == INFRARED and infrared_from_visible & {*end.datasets}
             source = VISIBLE if replaced else modality
-            found.append(prototypes_of(end, modality, source))
-        spare = capacity - int(end.stage.classes)
-        prototypes = np.stack([np.pad(p, ((0, spare), (0, 0))) for p, _ in found])
-        mask = np.stack([np.pad(m, (0, spare)) for _, m in found])
-        dtype = memory["prototypes"].dtype
-        return {"prototypes": jnp.asarray(prototypes, dtype), "mask": jnp.asarray(mask)}
+            found.append(prototypes_of(end, modality, source, capacity))
+        means, masks = zip(*found, strict=True)
+        prototypes = jnp.stack(means).astype(memory["prototypes"].dtype)
+        return {"prototypes": prototypes, "mask": jnp.asarray(np.stack(masks))}
 
     return Method(init=init, loss=loss, consolidate=consolidate)
 
@@ -103,8 +101,8 @@ def _known(
 
 
 def prototypes_of(
-    end: StageEnd, modality: int, source: int
-) -> tuple[Float[np.ndarray, "k d"], Bool[np.ndarray, " k"]]:
+    end: StageEnd, modality: int, source: int, capacity: int
+) -> tuple[Float[Array, "k d"], Bool[np.ndarray, " k"]]:
     """Average the unit embeddings of each identity of a stage.
 
     The means are not brought back to unit length.
@@ -113,13 +111,12 @@ def prototypes_of(
         end: the stage's end.
         modality: through whose prompts the images go.
         source: modality of the images.
+        capacity: k, rows to return; those beyond the stage's identities are zeros.
 
     Returns:
-        Means `[k, d]` in label order, and which identities have an image.
+        Means in label order, and which identities have an image.
     """
     rows = np.flatnonzero(end.modality == source)
-    embeddings = end.features(rows, modality)
-    sums = np.zeros((int(end.stage.classes), embeddings.shape[-1]), embeddings.dtype)
-    np.add.at(sums, end.labels[rows], embeddings)
-    counts = np.bincount(end.labels[rows], minlength=len(sums))
-    return sums / np.maximum(counts, 1)[:, None], counts > 0
+    counts = np.bincount(end.labels[rows], minlength=capacity)
+    sums = end.sums(rows, modality, capacity)
+    return sums / np.maximum(counts, 1)[:, None].astype(sums.dtype), counts > 0

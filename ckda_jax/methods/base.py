@@ -83,9 +83,10 @@ class StageEnd:
         datasets: names of the datasets the stage learned.
         labels: `[n]` int, identity of each training image, counted from 0 in the stage.
         modality: `[n]` int, modality of each training image.
-        features: `(rows, modality) -> [n, d]`, unit embeddings of training images (rows
-            of the two above, not augmented) from `variables`, through the prompts of
-            the modality given.
+        sums: `(rows, modality, count) -> [count, d]`, for each identity the sum of the
+            unit embeddings of training images (rows of the two above, not augmented)
+            from `variables`, through the prompts of the modality given; laid out over
+            the devices like prototypes.
         key: a key of the method's own for this stage's end.
     """
 
@@ -95,7 +96,7 @@ class StageEnd:
     datasets: tuple[str, ...]
     labels: np.ndarray
     modality: np.ndarray
-    features: Callable[[np.ndarray, int], np.ndarray]
+    sums: Callable[[np.ndarray, int, int], Array]
     key: Key[Array, ""]
 
 

@@ -1,6 +1,7 @@
 """Comparison of the weight merge at a stage's end."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ckda_jax.methods.base import StageEnd
@@ -49,7 +50,7 @@ def merge(pair: Stages, old_weight: float) -> Tree:
         datasets=(),
         labels=np.zeros(0, np.int64),
         modality=np.zeros(0, np.int64),
-        features=lambda rows, modality: np.zeros((len(rows), 0)),
+        sums=lambda rows, modality, count: jnp.zeros((count, 0)),
         key=jax.random.key(0),
     )
     return merging(pair.student, pair.teacher, end)

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ckda_jax.retrieval import device
-from ckda_jax.retrieval.blocks import slices
 from ckda_jax.retrieval.distances import Distances
 from ckda_jax.retrieval.plan import Plan
 from ckda_jax.retrieval.protocols import Rule
@@ -89,12 +88,13 @@ def evaluate(
     _check_shape(distances.shape, len(query_ids), len(gallery_ids))
     truth = Truth(query_ids, query_cameras, gallery_ids, gallery_cameras, rule)
     scores = [_score(block) for block in _blocks(distances, truth, plan)]
-    if not sum(len(block.first) for block in scores):
+    own = map(np.concatenate, zip(*scores, strict=True))
+    precision, penalty, first = map(plan.part.join, own)
+    if not len(first):
         raise InputError(
             f"none of {len(query_ids)} queries has a right image among the"
             f" {len(gallery_ids)} of its gallery; nothing can be scored"
         )
-    precision, penalty, first = map(np.concatenate, zip(*scores, strict=True))
     found = first[:, None] <= np.arange(1, RANKS + 1)
     return Metrics(
         mAP=float(precision.mean()),
@@ -149,7 +149,7 @@ def _blocks(distances: Distances, truth: Truth, plan: Plan) -> Iterator[Ranks]:
         rank_block = device.ranker(distances, truth)
     else:
         rank_block = ranker(distances, truth, workers)
-    for rows in slices(queries, step):
+    for rows in plan.part.slices(queries, step):
         yield rank_block(rows)
 
 

@@ -42,8 +42,8 @@ def ranker(
         block = distances[rows]
         if np.isnan(block.max(initial=-np.inf)):  # in no more memory
             check_numbers(int(np.isnan(block).sum()), block.size)
-        share = -(-len(block) // workers)
-        parts = list(slices(len(block), share))
+        share = max(-(-len(block) // workers), 1)
+        parts = list(slices(len(block), share)) or [slice(0, 0)]
         with ThreadPoolExecutor(workers) as pool:
             found = pool.map(
                 lambda part: rank(block[part], truth, rows.start + part.start), parts

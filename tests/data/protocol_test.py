@@ -22,6 +22,7 @@ def test_without_trials_there_is_one_of_everything():
     (trial,) = protocol.each_trial()
     assert trial.query.tolist() == trial.gallery.tolist() == [0, 1, 2, 3]
     assert protocol.items(FRAMES) is FRAMES
+    assert protocol.images(FRAMES, slice(1, 3)) == slice(1, 3)
     embeddings = np.eye(4)
     assert protocol.pool(FRAMES, embeddings) is embeddings
 
@@ -36,6 +37,9 @@ def test_the_frames_of_a_tracklet_are_one_item():
     assert items.identity.tolist() == [1, 1, 2]
     assert items.tracklet.tolist() == [7, 9, 3]
     embeddings = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.0, -1.0]])
+    assert protocol.images(FRAMES, slice(0, 2)) == slice(0, 3)
+    assert protocol.images(FRAMES, slice(2, 3)) == slice(3, 4)
+    assert len(protocol.pool(FRAMES.take(np.arange(0)), embeddings[:0])) == 0
     half = np.sqrt(0.5)
     wanted = [[half, half], [0.6, 0.8], [0.0, -1.0]]
     np.testing.assert_allclose(protocol.pool(FRAMES, embeddings), wanted)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from ckda_jax.engine import distributed, rendezvous
+from ckda_jax import build
+from ckda_jax.engine import distributed, examination, lifelong, rendezvous
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.distributed import Cluster
 from ckda_jax.engine.layout import REPLICATED, Layout
@@ -180,3 +181,13 @@ def test_two_processes_compute_what_one_does(finished, world, tmp_path):
     assert list(found) == list(wanted)
     for place in found:
         assert found[place][:2] == pytest.approx(wanted[place][:2], abs=0.03), place
+    # Two processes ranked what each held half of; one process that holds it all agrees.
+    config = runs.configuration(world)
+    whole = build.assemble(config, folder, Cluster.of_all_devices(), learns=False)
+    checkpoints = Checkpoints(folder / "checkpoints", writes=False)
+    snapshot = lifelong.restore(checkpoints, 1, whole.origin)
+    checkpoints.close()
+    alone = runs.scores(list(examination.scores(whole, snapshot, lambda said: None)))
+    assert len(alone) == 2
+    for place in alone:
+        assert found[place] == pytest.approx(alone[place], abs=1e-6), place

@@ -12,11 +12,12 @@ from ckda_jax.structs import InputError
 NAN = float("nan")
 
 
-def metrics(skipped, loss=1.0, bad_leaf=-1, **terms):
+def metrics(skipped, loss=1.0, bad_leaf=-1, finite=True, **terms):
     """Make what a step tells: whether it, too, was left out, and why."""
     found = {"loss": loss, "grad_norm": loss, **{f"loss/{n}": terms[n] for n in terms}}
     told = {name: jnp.float32(value) for name, value in found.items()}
-    return told | {"skipped": jnp.int32(skipped), "bad_leaf": jnp.int32(bad_leaf)}
+    counts = {"skipped": jnp.int32(skipped), "bad_leaf": jnp.int32(bad_leaf)}
+    return told | counts | {"finite": jnp.array(finite)}
 
 
 class Scene:
@@ -71,7 +72,7 @@ def test_what_is_not_finite_is_named_with_its_step_and_images(scene):
         "sysu: the loss is nan at step 2 (not finite: loss/identity; first in the "
         f"gradient: {names[3]}); lower config.optim.lr or limit"
     )
-    assert "(now 0). The step changed nothing; nothing of the run was saved." in said
+    assert "(now 0). Nothing of it is saved; nothing of the run was." in said
     drawn = [next(scene.stream) for _ in range(2)][1].example.reshape(-1)
     assert images == scene.stage.records.paths[drawn].tolist()
 
@@ -96,9 +97,17 @@ def test_as_many_as_are_tolerated_are_noted_and_one_more_ends(scene):
     divergence.add(2, metrics(2))
     assert divergence.fetch()["loss"] == 1
     assert scene.notes == [
-        "warning: sysu: the loss is 3 at step 1 (the new weights are not finite); "
+        "warning: sysu: the loss is 3 at step 1 (not finite: statistics); "
         "the step is left out (2 of 2 tolerated)"
     ]
     divergence.add(3, metrics(3, NAN))
     with pytest.raises(InputError, match=r"at step 3.*\(now 2\)"):
+        divergence.fetch()
+
+
+def test_weights_that_are_not_finite_are_never_tolerated(scene):
+    divergence = scene.watch(tolerated=5)
+    divergence.add(1, metrics(0, loss=3.0, finite=False))
+    divergence.add(2, metrics(1, NAN, finite=False))
+    with pytest.raises(InputError, match="at step 1 .not finite: the weights it gives"):
         divergence.fetch()

@@ -140,6 +140,29 @@ def test_the_loop_turns_aside_where_due_but_not_at_the_stages_end(
     assert desk.checkpoints.latest_position() == Position(1, 3)
 
 
+def test_what_is_evaluated_inside_a_stage_is_saved_and_rated(
+    assembled, snapshot, desk, tmp_path
+):
+    pauses = every(1, checkpoint_every=9, eval_every=1)
+    run = dataclasses.replace(assembled, pauses=pauses)
+    state, frozen = start(run, snapshot, 1)
+    with run.stream(run.stages[1]) as stream:
+        for done in range(1, 5):
+            lifelong.turn_aside(run, desk, run.stages[1], done, state, frozen, stream)
+    assert desk.checkpoints.positions() == [Position(1, 2)]
+    manifest = tmp_path / "checkpoints" / "steps" / "10000002" / "manifest.json"
+    rows = [row for row in desk.results.content["evaluations"] if row["epoch"] == 1]
+    seen = [row["mAP"] for row in rows if row["seen"] and row["stage"] == 1]
+    assert len(seen) == 2
+    assert json.loads(manifest.read_text())["score"] == sum(seen) / 2
+
+
+def test_a_stage_is_evaluated_when_all_that_is_due_is_in_the_results(assembled, desk):
+    assert not lifelong.is_evaluated(assembled, desk, 1)  # on LLCM
+    run = dataclasses.replace(assembled, datasets=assembled.datasets[:2])
+    assert lifelong.is_evaluated(run, desk, 1)
+
+
 def test_resume_goes_to_the_newest_state_of_the_same_stage(assembled, snapshot, desk):
     state, _ = start(assembled, snapshot, 1)
     first, second = assembled.stages

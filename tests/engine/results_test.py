@@ -1,6 +1,7 @@
 """Results: what was evaluated, on disk at any moment."""
 
 import json
+import math
 
 import pytest
 
@@ -46,6 +47,20 @@ def test_has_tells_apart_what_was_evaluated(tmp_path):
     assert results.has(**where, epoch=1)
     assert not results.has(**where, epoch=None)
     assert not results.has(**{**where, "dataset": "b"}, epoch=1)
+
+
+def test_the_mean_is_over_seen_datasets_each_with_its_first_protocol(tmp_path):
+    results = Results.open(tmp_path / "results.json", content(), writes=False)
+    assert math.isnan(results.mean(0, 1))
+    results.add(row(0, "a", 0.5, epoch=1))
+    results.add(row(0, "a", 0.9, epoch=1, protocol="q"))
+    results.add(row(0, "b", 0.1, epoch=1) | {"seen": False})
+    results.add(row(0, "b", 0.1, epoch=2))
+    assert results.mean(0, 1) == 0.5
+    results.add(row(0, "c", 0.25, epoch=1))
+    assert results.mean(0, 1, "rank1") == 0.375
+    results.add(row(0, "d", None, epoch=1))  # as a number that is none is read back
+    assert math.isnan(results.mean(0, 1))
 
 
 def test_only_the_main_process_writes(tmp_path):

@@ -115,6 +115,7 @@ def test_a_step_that_is_not_finite_counts_and_changes_nothing_else(step):
     again, metrics = step(left_out, frozen, batch)
     assert (int(again.step), int(metrics["skipped"])) == (2, 1)
     assert int(metrics["bad_leaf"]) == -1
+    assert bool(metrics["finite"])
     chex.assert_tree_all_finite((again.params, metrics))
     assert np.abs(again.params["neck"]["scale"] - before[0]["neck"]["scale"]).max() > 0
 

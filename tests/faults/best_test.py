@@ -4,7 +4,7 @@ import math
 
 from ckda_jax.engine import lifelong
 from ckda_jax.engine.checkpoint import Checkpoints
-from ckda_jax.engine.evaluate import Ranking
+from ckda_jax.engine.ranking import Ranking
 from ckda_jax.engine.shelf import END, Position
 from tests import runs
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests import runs
 
 SERVER = """
-import ctypes, json, os, sys
+import ctypes, json, os, sys, traceback
 from ckda_jax import train
 
 def drop_rights():
@@ -33,17 +33,20 @@ for line in sys.stdin:
         for path, number in ((out, 1), (err, 2)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
         drop_rights()
+        status = 70
         try:
             status = train.main(words)
+        except BaseException:
+            traceback.print_exc()
+        finally:
             sys.stdout.flush()
             sys.stderr.flush()
-        finally:
             os._exit(status)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
-PATIENCE = 120
+PATIENCE = 600
 """Seconds after which a run that does not get on fails its test."""
 
 
@@ -86,10 +89,16 @@ class Forks:
         told.write(json.dumps([words, str(out), str(err)]) + "\n")
         told.flush()
         child = int(answers.readline())
-        if until:
-            self._wait_for(until, child)
-            time.sleep(delay)
-            then(child)
+        try:
+            if until:
+                self._wait_for(until, child)
+                time.sleep(delay)
+                then(child)
+        except BaseException:
+            # Else the next run's first answer would be the status of this one.
+            os.kill(child, signal.SIGKILL)
+            answers.readline()
+            raise
         status = int(answers.readline())
         self.out, self.err = out.read_text(), err.read_text()
         return status

@@ -1,4 +1,4 @@
-"""Processes that decode images: one is killed, and their number changes."""
+"""Faults 19 and 20: processes that decode images, one killed, their number changed."""
 
 import multiprocessing
 import shutil
@@ -27,10 +27,10 @@ def kill_a_worker(log):
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_its_loader_and_goes_on_with_another(
+def test_19_20_a_run_ends_with_its_loader_and_goes_on_with_another(
     finished, world, tmp_path, capsys, monkeypatch
 ):
-    """Faults 19 and 20: a worker is killed; without, then with two, the same bits."""
+    """A worker is killed; what was begun without goes on with two to the same bits."""
     monkeypatch.setattr(build_run, "compiled_step", runs.compile_quickly)
     folder = tmp_path / "run"
     words = runs.words(

@@ -1,4 +1,4 @@
-"""A loss that is not finite: named with its images, tolerated or the end."""
+"""Fault 14: a loss that is not finite is named with its images, or tolerated."""
 
 import re
 from pathlib import Path
@@ -9,10 +9,10 @@ from ckda_jax.engine.checkpoint import Checkpoints, Position
 from tests import runs
 
 
-def test_a_run_that_diverges_names_the_step_and_saves_nothing_of_it(
+def test_14_a_run_that_diverges_names_the_step_and_saves_nothing_of_it(
     world, tmp_path, capsys, monkeypatch
 ):
-    """Fault 14: from step 2 on, no loss is finite; one such step is tolerated."""
+    """From step 2 on, no loss is finite; one such step is tolerated."""
     monkeypatch.setattr(build_run, "compiled_step", runs.compile_quickly)
     changes = {"optim__lr": 1e30, "eval__before": False, "eval_every": 0}
     words = runs.words(tmp_path / "run", world, **changes, train__skip_nonfinite=1)

@@ -1,4 +1,4 @@
-"""A process that is held up as a whole, and clocks that are set."""
+"""Fault 30: a process that is held up as a whole, and clocks that are set."""
 
 import os
 import signal
@@ -23,8 +23,8 @@ with Watchdog(10.0) as watchdog:
 """
 
 
-def test_a_pause_below_the_limit_is_no_hang():
-    """Fault 30."""
+def test_30_a_pause_below_the_limit_is_no_hang():
+    """The watchdog bites after 10 s; the process is held up for 3."""
     with subprocess.Popen(
         [sys.executable, "-c", MOVES], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -36,8 +36,8 @@ def test_a_pause_below_the_limit_is_no_hang():
         assert process.wait(60) == 0
 
 
-def test_a_pause_does_not_spoil_what_is_left():
-    """Fault 30: the time is that of a clock which stands still for nobody."""
+def test_30_a_pause_does_not_spoil_what_is_left():
+    """The time is that of a clock which stands still for nobody."""
     now = [0.0]
     progress = Progress(
         ["regdb"],

@@ -1,4 +1,4 @@
-"""Two processes of one run: one is told to end, one dies, one is stuck."""
+"""Faults 5, 21 and 22: of two processes one is told to end, one dies, one is stuck."""
 
 import re
 import signal
@@ -22,8 +22,8 @@ LONG = {
 
 
 @pytest.mark.slow
-def test_two_processes_end_together_lose_one_and_wait_for_one(world, tmp_path):
-    """Faults 5, 21 and 22, in this order, as each goes on from the one before.
+def test_5_21_22_two_processes_end_together_lose_one_and_wait_for_one(world, tmp_path):
+    """In this order, as the second goes on from the first.
 
     The resumed run must compute the bits of the last one, which was never broken off.
     """

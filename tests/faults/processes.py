@@ -12,7 +12,7 @@ from pathlib import Path
 from ckda_jax.engine import rendezvous
 from tests import runs
 
-PATIENCE = 300.0
+PATIENCE = 1200.0
 """Seconds after which a process that does not do what is awaited fails a test."""
 
 HEARTBEAT = 10

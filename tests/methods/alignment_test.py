@@ -170,13 +170,18 @@ def test_memory_starts_empty_and_keeps_its_layout():
 
 def test_prototypes_are_means_of_unit_embeddings_by_a_loop():
     ended = end()
-    means, found = prototypes_of(ended, INFRARED, INFRARED)
-    assert found.all()
+    means, found = prototypes_of(ended, INFRARED, INFRARED, tiny.CAPACITY)
+    assert found.tolist() == [True] * tiny.CLASSES + [False]
     for identity in range(tiny.CLASSES):
         own = (ended.labels == identity) & (ended.modality == INFRARED)
-        expected = ended.features(np.flatnonzero(own), INFRARED).mean(axis=0)
-        chex.assert_trees_all_close(means[identity], expected, rtol=1e-5)
-    assert (np.linalg.norm(means, axis=1) < 0.99).all()
+        each = [
+            ended.sums(np.array([row]), INFRARED, tiny.CAPACITY)[identity]
+            for row in np.flatnonzero(own)
+        ]
+        assert np.linalg.norm(each, axis=1) == pytest.approx(1, abs=1e-6)
+        chex.assert_trees_all_close(means[identity], np.mean(each, axis=0), rtol=1e-5)
+    assert (np.linalg.norm(means[:-1], axis=1) < 0.99).all()
+    assert not means[-1].any()
 
 
 def test_an_identity_without_images_has_no_prototype():
@@ -205,11 +210,11 @@ def test_infrared_prototypes_may_come_from_visible_images(dataset, source):
     ended = end(datasets=(dataset,))
     memory = method.consolidate(method.init(jax.random.key(0), made()), ended)
     for modality, images in ((VISIBLE, VISIBLE), (INFRARED, source)):
-        expected, _ = prototypes_of(ended, modality, images)
-        own = memory["prototypes"][modality, : tiny.CLASSES]
-        chex.assert_trees_all_close(own, jnp.asarray(expected), rtol=1e-6)
-    other, _ = prototypes_of(ended, INFRARED, 1 - source)
-    own = memory["prototypes"][INFRARED, : tiny.CLASSES]
+        expected, _ = prototypes_of(ended, modality, images, tiny.CAPACITY)
+        own = memory["prototypes"][modality]
+        chex.assert_trees_all_close(own, expected, rtol=1e-6)
+    other, _ = prototypes_of(ended, INFRARED, 1 - source, tiny.CAPACITY)
+    own = memory["prototypes"][INFRARED]
     assert np.abs(own - other).max() > 0.1
 
 

@@ -49,7 +49,7 @@ def gradient(**fields: Any) -> Any:
         tokens, _ = module.apply(
             {"params": params}, given, (0, 1), wrap=scaled, **TRAINING
         )
-        return jnp.mean(jnp.sin(3 * tokens.astype(jnp.float32)))
+        return jnp.mean(jnp.square(1 + jnp.sin(3 * tokens.astype(jnp.float32))))
 
     inputs = params, images(8)
     compiled = tiny.quick(jax.value_and_grad(loss, (0, 1))).lower(*inputs).compile()
@@ -67,7 +67,7 @@ def found(**fields: Any) -> Any:
 @pytest.mark.parametrize(
     ("fields", "tolerance"),
     # Half precision rounds what each part adds to a gradient, to 1 in 256.
-    [({}, 1e-6), ({"remat": True}, 1e-6), ({"dtype": jnp.bfloat16}, 1e-2)],
+    [({}, 1e-5), ({"remat": True}, 1e-5), ({"dtype": jnp.bfloat16}, 1e-2)],
 )
 def test_parts_change_neither_value_nor_gradient(fields, tolerance, parts):
     (value, slopes), _ = found(**fields)
