@@ -25,7 +25,15 @@ LAYERS = {
 BARE = {"jax", "flax", "optax", "chex", "jaxtyping", "numpy"}
 BARE_FILES = ("losses.", "models.", "methods.", "engine.step")
 JAX = {"jax", "jaxlib", "flax", "optax", "chex", "orbax"}
-HOUSE_TESTS = {"layers", "style", "configs", "readme", "launch", "contract", "benchmarks"}
+HOUSE_TESTS = {
+    "layers",
+    "style",
+    "configs",
+    "readme",
+    "launch",
+    "contract",
+    "benchmarks",
+}
 
 
 def modules() -> dict[str, Path]:
