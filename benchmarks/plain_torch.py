@@ -31,7 +31,9 @@ class Specific(nn.Sequential):
 
     def __init__(self, size: Size) -> None:
         pixels = 3 * size.prompt_patch**2
-        super().__init__(nn.Linear(pixels, 16), nn.BatchNorm1d(16), nn.Linear(16, pixels))
+        super().__init__(
+            nn.Linear(pixels, 16), nn.BatchNorm1d(16), nn.Linear(16, pixels)
+        )
 
     def prompt(self, rows: Tensor, train: bool) -> Tensor:
         """Compute the rows `[b, n, p]` of the prompt."""
@@ -103,7 +105,9 @@ class Base(nn.Module):
             use_input_stats=train,
         ).transpose(1, 2)
         gate = self.att_ori(pre)
-        common = self.com_net_bak(gate * pre + (1 - gate) * self.att_in(normal) * normal)
+        common = self.com_net_bak(
+            gate * pre + (1 - gate) * self.att_in(normal) * normal
+        )
         specific = torch.cat(
             [self.rgb_net.prompt(rows[:b], train), self.inf_net.prompt(rows[b:], train)]
         )
@@ -174,7 +178,9 @@ def losses(
     every, (rgb, ir) = torch.cat([labels, labels]), feature.split(b)
     logits = student.classifier(new.neck)[:, size.classes :].float()
     own = every - size.classes
-    identity = F.cross_entropy(logits[:b], own[:b]) + F.cross_entropy(logits[b:], own[b:])
+    identity = F.cross_entropy(logits[:b], own[:b]) + F.cross_entropy(
+        logits[b:], own[b:]
+    )
     hard = triplet(feature, feature, every, every)
     people = labels[:: size.images]
     centres = feature.view(2, len(people), size.images, -1).mean(2)
@@ -183,7 +189,8 @@ def losses(
         + triplet(centres[1], centres[0], people, people)
     ) / 2
     cross = (
-        triplet(rgb, centres[1], labels, people) + triplet(centres[0], ir, people, labels)
+        triplet(rgb, centres[1], labels, people)
+        + triplet(centres[0], ir, people, labels)
     ) / 2
     consistency = F.l1_loss(clean.float(), old.prompt.float())
     was = spaces(old.neck.view(2, b, -1), prototypes)

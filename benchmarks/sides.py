@@ -30,7 +30,11 @@ class Side:
     def __init__(self, name: str, request: dict[str, Any]) -> None:
         self.name = name
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        env = {**os.environ, "PYTHONPATH": path, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        env = {
+            **os.environ,
+            "PYTHONPATH": path,
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        }
         if request["options"]["device"] == "cpu":
             env["JAX_PLATFORMS"] = "cpu"
         self.process = subprocess.Popen(
@@ -129,7 +133,9 @@ def measure(
     return found
 
 
-def summary(found: dict[str, dict[str, Any]], flops: int, images: int) -> dict[str, Any]:
+def summary(
+    found: dict[str, dict[str, Any]], flops: int, images: int
+) -> dict[str, Any]:
     """Add medians, rates and ratios; the machine's rate is the best side's median."""
     rate = max(statistics.median(side["matrix"]) for side in found.values())
     ours = found[OURS]["seconds"]
@@ -175,8 +181,8 @@ def run(
     result = {"arguments": vars(args) | {"out": None}, "cores": os.cpu_count()} | result
     rate = result["matrix_flops_per_second"] / 1e9
     title = (
-        f"{args.model}, depth {size.depth}, {size.rows}+{size.rows} images, {args.dtype}, "
-        f"{result['flops'] / 1e12:.4g} TFLOP, matrix rate {rate:.0f} GFLOP/s"
+        f"{args.model}, depth {size.depth}, {size.rows}+{size.rows} images, "
+        f"{args.dtype}, {result['flops'] / 1e12:.4g} TFLOP, matrix rate {rate:.0f} GFLOP/s"
     )
     Console(width=120).print(table(result, title))
     if args.out:

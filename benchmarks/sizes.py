@@ -1,4 +1,7 @@
-"""Sizes of the models that are timed, and what a step of each costs on paper."""
+"""Sizes of the models that are timed, and what a step of each costs on paper.
+
+A FLOP count is of matrix products alone, two for a multiply-add.
+"""
 
 import dataclasses
 
@@ -51,14 +54,14 @@ class Size:
         return dataclasses.replace(self, dropout=0.0, drop_path=0.0, prompt_dropout=0.0)
 
     def prompt_flops(self) -> int:
-        """Count the prompts of one image; two for a multiply-add, products only."""
+        """Count the products of the prompts of one image."""
         pixels = 3 * self.height * self.width_pixels
         patches = pixels // (3 * self.prompt_patch**2)
         gates = 2 * patches * 2 * (8 * 2)
         return 2 * pixels * 2 * (8 + 16) + 2 * gates
 
     def forward_flops(self) -> int:
-        """Count the forward pass of one image; two for a multiply-add, products only."""
+        """Count the products of a forward pass of one image, prompts included."""
         n, d = self.tokens, self.width
         stem = (n - 1) * 3 * self.patch**2 * d
         block = n * 12 * d * d + 2 * n * n * d

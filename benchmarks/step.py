@@ -5,7 +5,7 @@
 A step is that of a later stage: student forward and backward, teacher forward, all
 losses of CKDA, AdamW; random images, normalised and not augmented. PyTorch's is
 `plain_torch.py`, with timm's blocks, run eagerly and by torch.compile. Both start from
-the same weights, and with nothing dropped their losses over three steps must agree
+the same weights, and with nothing dropped the losses of their first steps must agree
 before anything is timed. `--ours-only` needs no PyTorch.
 """
 
@@ -17,13 +17,14 @@ from sizes import Size
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05}
 """Largest relative difference of the losses of a step."""
-CHECKED = 3
-"""Steps whose losses are compared: after the first they hang on every gradient."""
 
 
 def main() -> None:
     """Measure and print."""
-    args = sides.parser(__doc__).parse_args()
+    parser = sides.parser(__doc__)
+    text = "steps whose losses are compared; after the first they hang on gradients"
+    parser.add_argument("--checked", type=int, default=3, help=text)
+    args = parser.parse_args()
 
     def work(started: dict[str, sides.Side], size: Size) -> dict[str, Any]:
         losses = agree(args, started)
@@ -41,12 +42,14 @@ def agree(
 ) -> dict[str, list[float]]:
     """Return the losses of the first steps by side; refuse sides that differ."""
     checked = {name: s for name, s in started.items() if name != sides.COMPILED}
-    losses = {name: side("verify", CHECKED) for name, side in checked.items()}
+    losses = {name: side("verify", args.checked) for name, side in checked.items()}
     ours = losses[sides.OURS]
     for name, theirs in losses.items():
         for a, b in zip(ours, theirs, strict=True):
             if not abs(a - b) <= TOLERANCE[args.dtype] * abs(a):
-                raise SystemExit(f"{name} computes something else: {theirs}, not {ours}")
+                raise SystemExit(
+                    f"{name} computes something else: {theirs}, not {ours}"
+                )
     return losses
 
 

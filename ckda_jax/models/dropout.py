@@ -69,7 +69,7 @@ def mix(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
 
 
 def _index(shape: tuple[int, ...], axes: range) -> UInt32[Array, "..."]:
-    """Number the elements along some axes, the last fastest; broadcasts to the shape."""
+    """Number the elements along some axes, the last fastest."""
 
     def advance(index: Array, axis: int) -> Array:
         own = jnp.arange(shape[axis], dtype=jnp.uint32)
