@@ -5,8 +5,9 @@ of this machine: how long it takes to embed images of one modality as evaluation
 by batch size, from uint8 images that are on the device already; how long to compile;
 and how much memory. The prompts' share is measured in pairs: each batch is embedded
 with prompts and by the bare backbone in turns, and the ratios of the pairs are told by
-their median, with an interval that holds the true one with 95 %. Weights are random and
-no data are read.
+their median, with an interval that holds the true one with 95 %. In the same rounds the
+prompts are computed by themselves, which tells their share on a machine that others use
+as well. Weights are random and no data are read.
 """
 
 import argparse
@@ -38,7 +39,8 @@ from ckda_jax.reporting import costs, tables
 from ckda_jax.reporting.progress import QUICK, Pace, duration
 from ckda_jax.structs import InputError, Tree
 
-Embed = Callable[[Tree, Tree, Array], Array]
+Function = Callable[[Tree, Tree, Array], Array]
+"""`(variables, memory, images [b, h, w, 3] uint8) -> array`."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -208,16 +210,18 @@ def measure(config: ConfigDict, plan: Plan, console: Console) -> dict[str, Any]:
     memory = learns.method.init(jax.random.key(1), variables)
     model = build.model(config, plan.identities)
     without = dataclasses.replace(learns, model=bare(model))
-    sides = {"prompted": learns, "bare": without}
+    sides = {
+        "prompted": embedding(learns, plan.modality),
+        "bare": embedding(without, plan.modality),
+        "prompts": prompting(learns, plan.modality),
+    }
     progress = _Told(console, sum(plan.batches) * (plan.repeats + 1))
     rows = []
     for batch in plan.batches:
         shape = (batch, *config.model.image_size, 3)
         images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         inputs = variables, memory, jax.device_put(images)
-        programs = {
-            name: compiled(side, plan.modality, inputs) for name, side in sides.items()
-        }
+        programs = {name: compiled(side, inputs) for name, side in sides.items()}
         calls = {
             name: functools.partial(_wait, program.call, *inputs)
             for name, program in programs.items()
@@ -233,16 +237,33 @@ def measure(config: ConfigDict, plan: Plan, console: Console) -> dict[str, Any]:
     }
 
 
-def compiled(learns: Learner, modality: int, inputs: tuple[Any, ...]) -> Compiled:
-    """Compile the embedding of images of one modality, as evaluation does it."""
+def embedding(learns: Learner, modality: int) -> Function:
+    """Embed images of one modality, as evaluation does."""
 
     def embed(variables: Tree, memory: Tree, images: Array) -> Array:
         prepared = learns.prepare.normalise(images)[None]
         given = {"memory": memory, "stage": jnp.int32(0), "modality": (modality,)}
         return learns.embed(variables, prepared, **given)[0].astype("float32")
 
+    return embed
+
+
+def prompting(learns: Learner, modality: int) -> Function:
+    """Compute the prompts of images, and nothing after them."""
+
+    def prompt(variables: Tree, memory: Tree, images: Array) -> Array:
+        del memory
+        prepared = learns.prepare.normalise(images)[None]
+        apply = functools.partial(learns.model.apply, method="prompt")
+        return apply(variables, prepared, modality=(modality,))[0]
+
+    return prompt
+
+
+def compiled(function: Function, inputs: tuple[Any, ...]) -> Compiled:
+    """Compile a function for inputs of given shapes."""
     start = time.perf_counter()
-    call = jax.jit(embed).lower(*inputs).compile()
+    call = jax.jit(function).lower(*inputs).compile()
     return Compiled(call=call, seconds=time.perf_counter() - start)
 
 
@@ -264,8 +285,10 @@ def _row(
             "memory_bytes": program.memory,
             "seconds": seconds[name],
         }
-    excess = timing.excess(seconds["prompted"], seconds["bare"])
-    return {**row, "prompting": excess._asdict()}
+    for name in ("prompted", "prompts"):
+        ratio = timing.ratio(seconds[name], seconds["bare"])
+        row[name]["to_bare"] = ratio._asdict()
+    return row
 
 
 def peak() -> dict[str, int | None]:

@@ -18,11 +18,11 @@ class Latency(NamedTuple):
     p99: float
 
 
-class Excess(NamedTuple):
-    """By how much a call takes longer than its partner, as a share of the partner.
+class Ratio(NamedTuple):
+    """How many times as long as its partner a call takes.
 
     Attributes:
-        median: of the pairs.
+        median: of the rounds.
         low: lower end of the interval that holds the true median with 95 %.
         high: its upper end.
     """
@@ -72,21 +72,19 @@ def latency(seconds: Float[np.ndarray, " r"]) -> Latency:
     return Latency(*(float(q) for q in np.quantile(seconds, (0.5, 0.99))))
 
 
-def excess(
-    seconds: Float[np.ndarray, " r"], partner: Float[np.ndarray, " r"]
-) -> Excess:
+def ratio(seconds: Float[np.ndarray, " r"], partner: Float[np.ndarray, " r"]) -> Ratio:
     """Compare a function with its partner round by round.
 
     The interval is that of the order statistics, which assumes nothing of the times
     (Hahn and Meeker 1991, section 5.2).
 
-    >>> excess(np.array([1.5, 2.5, 3.0]), np.array([1.0, 2.0, 3.0]))
-    Excess(median=0.25, low=0.0, high=0.5)
+    >>> ratio(np.array([1.5, 2.5, 3.0]), np.array([1.0, 2.0, 3.0]))
+    Ratio(median=1.25, low=1.0, high=1.5)
     """
-    ratios = np.sort(seconds / partner - 1)
+    ratios = np.sort(seconds / partner)
     n = len(ratios)
     below = max(int(scipy.stats.binom.ppf(0.025, n, 0.5)), 1)
-    return Excess(
+    return Ratio(
         median=float(np.median(ratios)),
         low=float(ratios[below - 1]),
         high=float(ratios[n - below]),

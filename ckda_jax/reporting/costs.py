@@ -63,10 +63,10 @@ def measured_tables(content: Content) -> list[Table]:
         ),
         Table(
             title="What prompting adds",
-            header=("batch", "median", "95 % interval"),
+            header=("batch", "with - without", "95 %", "prompts alone", "95 %"),
             rows=tuple(pairs),
-            caption="to the latency of the bare backbone, by the ratios of "
-            f"{rounds} pairs of calls in turns",
+            caption="to the latency of the bare backbone: medians of the ratios of "
+            f"{rounds} rounds",
         ),
     ]
 
@@ -124,10 +124,12 @@ def _side_row(
 
 
 def _pair_row(row: Content) -> tuple[Cell, ...]:
-    found = {name: f"{100 * value:+.2f} %" for name, value in row["prompting"].items()}
+    whole, alone = row["prompted"]["to_bare"], row["prompts"]["to_bare"]
     cells = (
         str(row["batch"]),
-        found["median"],
-        f"{found['low']} to {found['high']}",
+        f"{100 * (whole['median'] - 1):+.2f} %",
+        f"{100 * (whole['low'] - 1):+.2f} to {100 * (whole['high'] - 1):+.2f}",
+        f"{100 * alone['median']:.2f} %",
+        f"{100 * alone['low']:.2f} to {100 * alone['high']:.2f}",
     )
     return tuple(Cell(text) for text in cells)

@@ -27,6 +27,7 @@ CONTENT = {
         {
             "batch": 8,
             "prompted": {
+                "to_bare": {"median": 1.25, "low": 0.99, "high": 1.5},
                 "p50_seconds": 0.5,
                 "p99_seconds": 0.75,
                 "images_per_second": 16.0,
@@ -42,7 +43,7 @@ CONTENT = {
                 "compile_seconds": 3.0,
                 "seconds": [0.4, 0.4, 0.45],
             },
-            "prompting": {"median": 0.25, "low": -0.01, "high": 0.5},
+            "prompts": {"to_bare": {"median": 0.002, "low": 0.001, "high": 0.004}},
         }
     ],
     "peak_bytes": {"process": 3 * 2**30, "device": None},
@@ -74,8 +75,10 @@ def test_both_sides_and_their_pairs_are_told_by_batch_size():
     assert sides.title == "Embedding infrared images"
     assert sides.caption.startswith("float32 on cpu, 2 cores, JAX 0.10.2\n")
     assert sides.caption.endswith("the process 3.00 GiB")
-    assert rows(pairs) == [("8", "+25.00 %", "-1.00 % to +50.00 %")]
-    assert "ratios of 3 pairs" in pairs.caption
+    assert rows(pairs) == [
+        ("8", "+25.00 %", "-1.00 to +50.00", "0.20 %", "0.10 to 0.40")
+    ]
+    assert "ratios of 3 rounds" in pairs.caption
 
 
 def test_the_device_s_peak_is_told_where_it_is_known():
