@@ -3,6 +3,7 @@
 import re
 import signal
 import time
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from ckda_jax.engine.watchdog import EXCEEDED
 from tests import runs
 from tests.faults.processes import HEARTBEAT, pair
 
-LONG = {
+LONG: dict[str, Any] = {
+    "preset": "finetune",
     "stages": "regdb",
     "eval_every": 0,
     "eval__before": False,
@@ -42,8 +44,10 @@ def test_5_21_22_two_processes_end_together_lose_one_and_wait_for_one(world, tmp
     assert checkpoints.latest_position() == Position(0, saved)
     checkpoints.close()
 
+    begun = time.monotonic()
     with pair(words, cache, tmp_path / "killed") as (first, second):
         first.until(f"step {saved + 3}/")
+        limit = max(10, round(time.monotonic() - begun))  # no single thing takes longer
         assert f"resumed regdb at step {saved} of" in first.output
         second.send(signal.SIGKILL)
         start = time.monotonic()
@@ -55,14 +59,14 @@ def test_5_21_22_two_processes_end_together_lose_one_and_wait_for_one(world, tmp
     lost = runs.metrics(folder)
     assert len(lost) >= saved + 3
 
-    limited = runs.words(tmp_path / "whole", world, train__step_limit=20, **LONG)
+    limited = runs.words(tmp_path / "whole", world, train__step_limit=limit, **LONG)
     with pair(limited, cache, tmp_path / "stuck") as (first, second):
         first.until(f"step {saved + 3}/")
         second.send(signal.SIGSTOP)
         assert first.ends() == EXCEEDED
         assert "in train" in first.output  # the stacks
         said = first.output.splitlines()[-1]
-        assert re.match(r"error: step \d+ of stage 1 \(regdb\) has taken 2\d s", said)
+        assert re.match(r"error: step \d+ of stage 1 \(regdb\) has taken \d+ s", said)
         assert "Go on with: python -m ckda_jax.train --config" in said
     whole = runs.metrics(tmp_path / "whole")
     assert whole[: saved + 3] == lost[: saved + 3]
