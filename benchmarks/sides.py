@@ -182,7 +182,8 @@ def run(
     rate = result["matrix_flops_per_second"] / 1e9
     title = (
         f"{args.model}, depth {size.depth}, {size.rows}+{size.rows} images, "
-        f"{args.dtype}, {result['flops'] / 1e12:.4g} TFLOP, matrix rate {rate:.0f} GFLOP/s"
+        f"{args.dtype}, {result['flops'] / 1e12:.4g} TFLOP, "
+        f"matrix rate {rate:.0f} GFLOP/s"
     )
     Console(width=120).print(table(result, title))
     if args.out:

@@ -19,6 +19,20 @@ Wrap = Callable[[BlockCall, Array], BlockCall]
 """`(block call, [] int32 layer) -> block call`, tokens `[r, b, n, d]` in and out."""
 
 
+class Dense(nn.Dense):
+    """A linear map of the last axis, as a product of two matrices.
+
+    So is then the gradient of the kernel; of more axes each operand would first be
+    transposed. The first axis should be the one that is spread over devices.
+    """
+
+    @nn.compact
+    def __call__(self, inputs: Float[Array, "*i d"]) -> Float[Array, "*i e"]:
+        """Map every vector by itself."""
+        rows = super().__call__(inputs.reshape(-1, inputs.shape[-1]))
+        return rows.reshape(*inputs.shape[:-1], self.features)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with one projection to queries, keys and values.
 
@@ -43,7 +57,7 @@ class Attention(nn.Module):
         """Mix the tokens of each image."""
         r, b, n, d = tokens.shape
         dense = functools.partial(
-            nn.Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
+            Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
         )
         qkv = dense(3 * d, name="qkv")(tokens)
         qkv = qkv.reshape(r, b, n, 3, self.heads, d // self.heads)
@@ -77,7 +91,7 @@ class Mlp(nn.Module):
     ) -> Float[Array, "r b n d"]:
         """Map every token by itself."""
         dense = functools.partial(
-            nn.Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
+            Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
         )
         hidden = nn.gelu(dense(self.hidden, name="fc1")(tokens), approximate=False)
         hidden = Dropout(self.dropout)(hidden, train)
@@ -149,10 +163,13 @@ class Block(nn.Module):
         return tokens, maps if self.maps else None
 
     def _forward(self, tokens: Array, drop_path: Array) -> tuple[Array, Array]:
+        # Images first, which devices share among them, see `Dense`.
+        tokens = jnp.swapaxes(tokens, 0, 1)
         attention = self.attn(self.norm1(tokens), self.train)
         tokens = tokens + self._drop(attention, drop_path)
         branch = self.mlp(self.norm2(tokens), self.train)
-        return tokens + self._drop(branch, drop_path), attention
+        tokens = tokens + self._drop(branch, drop_path)
+        return jnp.swapaxes(tokens, 0, 1), jnp.swapaxes(attention, 0, 1)
 
     def _drop(self, branch: Array, probability: Array) -> Array:
         """Leave out a branch image by image; what is kept is scaled up in turn."""
