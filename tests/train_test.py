@@ -13,7 +13,6 @@ import pytest
 
 from ckda_jax import train
 from ckda_jax.build import run as build_run
-from ckda_jax.engine.checkpoint import Checkpoints
 from tests import runs
 
 KINDS = {"stage", "step", "epoch", "loss", "grad_norm", "lr"}
