@@ -19,18 +19,23 @@ Wrap = Callable[[BlockCall, Array], BlockCall]
 """`(block call, [] int32 layer) -> block call`, tokens `[r, b, n, d]` in and out."""
 
 
-class Dense(nn.Dense):
-    """A linear map of the last axis, as a product of two matrices.
+def matrix_product(
+    inputs: Array, kernel: Array, dimensions: Any, **options: Any
+) -> Float[Array, "*i e"]:
+    """Contract the last axis with a kernel `[d, e]`, as a product of two matrices.
 
-    So is then the gradient of the kernel; of more axes each operand would first be
-    transposed. The first axis should be the one that is spread over devices.
+    Takes the place of `jax.lax.dot_general`, so that the gradient of the kernel is such
+    a product as well; of more axes each operand would first be transposed. The first
+    axis should be the one that is spread over devices.
     """
+    del dimensions
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    product = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
+    return product.reshape(*inputs.shape[:-1], kernel.shape[-1])
 
-    @nn.compact
-    def __call__(self, inputs: Float[Array, "*i d"]) -> Float[Array, "*i e"]:
-        """Map every vector by itself."""
-        rows = super().__call__(inputs.reshape(-1, inputs.shape[-1]))
-        return rows.reshape(*inputs.shape[:-1], self.features)
+
+DENSE = functools.partial(nn.Dense, kernel_init=INIT, dot_general=matrix_product)
+"""A linear map of the last axis."""
 
 
 class Attention(nn.Module):
@@ -56,9 +61,7 @@ class Attention(nn.Module):
     ) -> Float[Array, "r b n d"]:
         """Mix the tokens of each image."""
         r, b, n, d = tokens.shape
-        dense = functools.partial(
-            Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
-        )
+        dense = functools.partial(DENSE, dtype=self.dtype, param_dtype=self.param_dtype)
         qkv = dense(3 * d, name="qkv")(tokens)
         qkv = qkv.reshape(r, b, n, 3, self.heads, d // self.heads)
         # Heads before tokens: what follows is then plain products of matrices.
@@ -90,9 +93,7 @@ class Mlp(nn.Module):
         self, tokens: Float[Array, "r b n d"], train: bool
     ) -> Float[Array, "r b n d"]:
         """Map every token by itself."""
-        dense = functools.partial(
-            Dense, kernel_init=INIT, dtype=self.dtype, param_dtype=self.param_dtype
-        )
+        dense = functools.partial(DENSE, dtype=self.dtype, param_dtype=self.param_dtype)
         hidden = nn.gelu(dense(self.hidden, name="fc1")(tokens), approximate=False)
         hidden = Dropout(self.dropout)(hidden, train)
         hidden = dense(tokens.shape[-1], name="fc2")(hidden)
@@ -163,7 +164,7 @@ class Block(nn.Module):
         return tokens, maps if self.maps else None
 
     def _forward(self, tokens: Array, drop_path: Array) -> tuple[Array, Array]:
-        # Images first, which devices share among them, see `Dense`.
+        # Images first, which devices share among them, see `matrix_product`.
         tokens = jnp.swapaxes(tokens, 0, 1)
         attention = self.attn(self.norm1(tokens), self.train)
         tokens = tokens + self._drop(attention, drop_path)
