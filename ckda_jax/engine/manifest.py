@@ -50,7 +50,7 @@ def write(folder: Path, facts: Mapping[str, Any]) -> None:
             "sha256": sha256(path),
         }
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path != folder / MANIFEST
     }
     made_by = {
         "versions": versions(),

@@ -16,6 +16,7 @@ import numpy as np
 
 from ckda_jax import trees
 from ckda_jax.build.inference import load_model
+from ckda_jax.engine import manifest
 from ckda_jax.engine.checkpoint import Checkpoints
 from tests import runs
 
@@ -37,13 +38,24 @@ def facts(run: Path) -> dict[str, Any]:
     return {"digests": digests, "model": model.digest, "embeddings": vectors}
 
 
+def forget_paths(folder: Path) -> None:
+    """Take out of a checkpoint where it was written, which Orbax notes down."""
+    content = manifest.read(folder)
+    for path in folder.rglob("commit_success.txt"):
+        path.write_text("Checkpoint commit was successful.\n")
+    names = ("stage", "step", "config", "data")
+    manifest.write(folder, {name: content[name] for name in names})
+
+
 def main(target: Path) -> None:
     """Train a tiny run and keep what is needed of it; no path of this machine stays."""
     with tempfile.TemporaryDirectory() as scratch:
         roots = runs.draw_world(Path(scratch) / "world")
         run = runs.take(Path(scratch) / "run", roots)
         for name in KEPT:
-            shutil.copytree(run / "checkpoints" / name, target / "checkpoints" / name)
+            folder = target / "checkpoints" / name
+            shutil.copytree(run / "checkpoints" / name, folder)
+            forget_paths(folder)
         config = json.loads((run / "config.json").read_text())
         config["data"]["roots"] = {name: f"data/{name}" for name in roots}
         (target / "config.json").write_text(json.dumps(config, indent=1) + "\n")

