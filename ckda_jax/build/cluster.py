@@ -24,7 +24,8 @@ def cluster(config: ConfigDict, *, learns: bool = True) -> Cluster:
     Raises:
         InputError: the devices do not make that mesh.
     """
-    limits.check_limits(config)
+    if learns:
+        limits.check_limits(config)
     mesh = config.get("mesh", DEFAULT)
     model = mesh.model if learns else math.gcd(mesh.model, jax.local_device_count())
     layout = Layout(

@@ -105,8 +105,7 @@ def test_sums_are_laid_out_like_prototypes(embedder, snapshot, records):
     batch = shared.cluster.put((np.zeros((32, 32, 16, 3), "u1"), np.zeros(32, "i4")), 0)
     lowered = shared._add_embeddings.lower({"sums": found}, snapshot, batch, 1)
     gathers = re.findall(r"= (\S+?)\{.* all-gather\(", lowered.compile().as_text())
-    assert "f32[32,12]" in gathers
-    assert not [shape for shape in gathers if shape.startswith("f32[7,")]
+    assert gathers and not [shape for shape in gathers if shape.startswith("f32[7,")]
 
 
 def test_anything_is_added_up_over_a_table_and_laid_out_by_its_name(
