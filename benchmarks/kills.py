@@ -3,8 +3,8 @@
     python benchmarks/kills.py --kills 10 --seed 0
 
 Two tiny runs of two stages are trained by `python -m ckda_jax.train` with the same
-command. One is killed (SIGKILL) after a random time, started again, and so on; what
-both leave behind is digested bit by bit. Prints JSON, a kill a line in its table.
+command. One is killed (SIGKILL) at a random moment, started again, and so on; what both
+leave behind is digested bit by bit. Prints JSON.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from ckda_jax import trees
 from ckda_jax.data import synthetic
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.manifest import versions
+from ckda_jax.engine.shelf import Shelf
 from ckda_jax.files import RESULTS
 from ckda_jax.reporting.writer import METRICS_FILE, read_rows
 
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--kills", type=int, default=10, help="how often to kill")
-    made.add_argument("--seed", type=int, default=0, help="of the times between them")
+    made.add_argument("--seed", type=int, default=0, help="of the moments")
     made.add_argument("--out", type=Path, help="also write the JSON there")
     return made
 
@@ -83,23 +84,21 @@ def compare(folder: Path, kills: int, dice: random.Random) -> dict[str, Any]:
     roots = synthetic.write(folder / "world", seed=0, size=SIZE)
     whole, broken = folder / "whole", folder / "broken"
     take(whole, roots)  # also fills the compile cache
-    start = time.monotonic()
+    begun = time.monotonic()
     again = folder / "again"
     take(again, roots)
-    lasts = time.monotonic() - start
+    lasts = time.monotonic() - begun
     killed = []
-    while len(killed) < kills:
-        # A start takes a good part of so short a run: most kills must come after it.
-        delay = dice.uniform(0.3, 1.1) * lasts
+    for _ in range(kills):
+        begun = time.monotonic()
         process = begin(broken, roots)
-        try:
-            process.wait(timeout=delay)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        # Most come some steps later than the last one, some at any moment of a start.
+        rows = dice.randint(1, 24) if dice.random() < 0.8 else 0
+        wait(process, broken, place(broken)["steps"] + rows, dice.uniform(0, 0.3))
+        process.kill()
         status = process.wait()
-        killed.append({"after_s": round(delay, 2), "status": status, **place(broken)})
-        if status == 0:
-            break
+        seconds = round(time.monotonic() - begun, 2)
+        killed.append({"status": status, "after_s": seconds, **place(broken)})
     take(broken, roots)
     digests = {path.name: digest(path) for path in (whole, again, broken)}
     return {
@@ -127,14 +126,21 @@ def take(workdir: Path, roots: dict[str, Path]) -> None:
         raise SystemExit(f"the run in {workdir} ended with status {status}")
 
 
+def wait(
+    process: "subprocess.Popen[bytes]", workdir: Path, steps: int, pause: float
+) -> None:
+    """Wait until a run has logged so many steps or has ended, and a little longer."""
+    while process.poll() is None and place(workdir)["steps"] < steps:
+        time.sleep(0.01)
+    time.sleep(pause)
+
+
 def place(workdir: Path) -> dict[str, Any]:
-    """Say how far a run has got, and what of it is saved."""
-    rows = read_rows(workdir / METRICS_FILE)
-    last = {name: rows[-1][name] for name in ("stage", "step")} if rows else None
-    reader = Checkpoints(workdir / "checkpoints", writes=False)
-    saved = [str(position) for position in reader.positions()[-1:]]
-    reader.close()
-    return {"logged": last, "saved": "".join(saved)}
+    """Count the steps a run has logged, and name the last thing it has saved."""
+    path = workdir / METRICS_FILE
+    steps = path.read_bytes().count(b"\n") if path.exists() else 0
+    saved = Shelf(workdir / "checkpoints").positions()[-1:]
+    return {"steps": steps, "saved": "".join(map(str, saved))}
 
 
 def digest(workdir: Path) -> str:

@@ -44,12 +44,12 @@ def run(this: Run, desk: Desk) -> None:
             desk.checkpoints.save_stage(
                 stage.index, snapshot.variables, snapshot.memory
             )
+            desk.checkpoints.wait()  # a kill while it evaluates costs no learning
             evaluate(this, desk, snapshot)
         elif stage.index == last or not is_evaluated(this, desk, stage.index):
             snapshot = restore(desk.checkpoints, stage.index, snapshot)
             evaluate(this, desk, snapshot)
         previous = stage.info
-    desk.checkpoints.wait()
 
 
 def recover(this: Run, desk: Desk) -> int:

@@ -43,7 +43,11 @@ def write(folder: Path, facts: Mapping[str, Any]) -> None:
     Args:
         folder: of the checkpoint.
         facts: what else is to be known of it, in JSON's types.
+
+    Raises:
+        OSError: the folder is gone, or cannot be written.
     """
+    folder.stat()
     files = {
         path.relative_to(folder).as_posix(): {
             "bytes": path.stat().st_size,

@@ -113,6 +113,7 @@ class Shelf:
 
     def rate(self, position: Position, score: float) -> None:
         """Put a score into the manifest of a checkpoint."""
+        self.folder(position).stat()  # what is gone is the system's error, no damage
         manifest.add(self.folder(position), {"score": score})
 
     def set_aside(self, position: Position) -> None:

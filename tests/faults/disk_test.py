@@ -67,18 +67,15 @@ def test_12_a_run_directory_that_is_taken_away_is_an_error_at_the_next_save(
 def test_12_a_run_directory_that_becomes_read_only_is_an_error_at_the_next_save(
     stopped, inside, forked, world
 ):
-    folders = [inside / "checkpoints", *(inside / "checkpoints").rglob("*")]
-    folders = [path for path in folders if path.is_dir()]
-
-    def seal(run):
-        for folder in folders:
-            folder.chmod(0o555)
+    def seal(run, mode=0o555):
+        for path in [run / "checkpoints", *(run / "checkpoints").rglob("*")]:
+            if path.is_dir():
+                path.chmod(mode)
 
     status, error = stopped(seal)
     assert status == 1
     assert error.startswith(f"error: {inside}/checkpoints: cannot be written (")
     assert "Permission denied" in error
     assert error.count("\n") == 1
-    for folder in folders:
-        folder.chmod(0o755)
+    seal(inside, 0o755)
     assert forked.run(runs.words(inside, world)) == 0, forked.err

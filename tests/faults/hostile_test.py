@@ -180,7 +180,7 @@ def test_25_an_array_of_2_to_the_60_numbers_is_refused_by_its_header(tmp_path):
 UNPICKLES = re.compile(
     r"\b(import|from) +(dill|cloudpickle|joblib|shelve|marshal)\b"
     r"|pickle\.(loads?|Unpickler)\b|pickle import|allow_pickle *= *True"
-    r"|torch\.load\((?!.*weights_only=True)"
+    r"|\btorch\.load\((?!.*weights_only=True)"
 )
 
 
