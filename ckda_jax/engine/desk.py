@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import os
 import re
+import sys
 from collections.abc import Iterator
 
 import jax
@@ -40,12 +42,8 @@ class Desk:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        """Listen and watch until what is written is finished.
-
-        Raises:
-            ConnectionError: another process of the run is lost.
-        """
-        with self.watchdog, self.interruption, _lost_in_one_line(), self._finished():
+        """Listen and watch until what is written is finished."""
+        with self.watchdog, self.interruption, _ended_when_lost(), self._finished():
             yield
 
     @contextlib.contextmanager
@@ -79,15 +77,23 @@ class Desk:
 
 
 @contextlib.contextmanager
-def _lost_in_one_line() -> Iterator[None]:
-    """Raise what JAX says of a lost process, pages long, in one line."""
+def _ended_when_lost() -> Iterator[None]:
+    """End the process with one line, and status 1, when another one is lost.
+
+    Here and now: JAX would wait until that one misses its heartbeats, then abort with
+    pages of its own.
+    """
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1 or not LOST.search(str(error)):
             raise
         cause = " ".join(str(error).split())[:LONGEST_CAUSE]
-        raise ConnectionError(
-            f"another process of the run is lost, see its own last lines ({cause}); "
-            "start all of them again, which go on from the newest checkpoint"
-        ) from None
+        line = (
+            "error: another process of the run is lost, see its own last lines "
+            f"({cause}); start all of them again, which go on from the newest "
+            "checkpoint\n"
+        )
+        sys.stdout.flush()
+        os.write(2, line.encode())
+        os._exit(1)

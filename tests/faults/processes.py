@@ -18,6 +18,9 @@ PATIENCE = 1200.0
 HEARTBEAT = 10
 """Seconds of silence after which processes count each other as dead."""
 
+NEVER = 10_000
+"""As long a silence as no test waits for."""
+
 
 class Running:
     """A process of an entry point, whose output goes into a file.
@@ -97,11 +100,12 @@ def running(
 
 @contextlib.contextmanager
 def pair(
-    words: list[str], cache: Path, logs: Path
+    words: list[str], cache: Path, logs: Path, *, heartbeat: int = HEARTBEAT
 ) -> Iterator[tuple[Running, Running]]:
     """Run a training in two processes joined over loopback; take them away at the end.
 
-    They start without a launcher, which would end one when the other is gone.
+    They start without a launcher, which would end one when the other is gone, and count
+    each other as dead after `heartbeat` seconds of silence.
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
@@ -110,7 +114,7 @@ def pair(
         "XLA_FLAGS": "",
         rendezvous.COORDINATOR: address,
         rendezvous.PROCESSES: "2",
-        rendezvous.HEARTBEAT: str(HEARTBEAT),
+        rendezvous.HEARTBEAT: str(heartbeat),
     }
     with contextlib.ExitStack() as stack:
         both = []
