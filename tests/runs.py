@@ -206,13 +206,19 @@ def assert_same_checkpoints(one: Path, other: Path, *, stages: int) -> None:
 
 @contextlib.contextmanager
 def small_files_only(limit: int) -> Iterator[None]:
-    """Let every write of this process beyond `limit` bytes of a file fail."""
+    """Let every write of this process beyond `limit` bytes of a file fail.
+
+    Nothing is written into the compile cache meanwhile, which JAX would warn about.
+    """
+    shortest = jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", shortest)
 
 
 def configuration(

@@ -165,7 +165,8 @@ class Block(nn.Module):
             maps = {"attention": attention, "block": tokens}
         else:
             call = self.wrap(lambda x: self._forward(x, drop_path)[0], layer)
-            tokens = call(tokens)
+            # A method computes in its own precision, the next block in the model's.
+            tokens = call(tokens).astype(tokens.dtype)
             maps = {"block": tokens}
         return tokens, maps if self.maps else None
 
