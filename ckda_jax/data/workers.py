@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from multiprocessing import connection
 from typing import Any, Protocol, runtime_checkable
 
-CHECK = 1.0
+CHECK = 0.1
 """Seconds of waiting for an element after which the processes are looked at."""
+
+START = 60.0
+"""Seconds of waiting after which processes that nobody has seen never began."""
 
 NAME = "grain-process-prefetch"
 """How the names begin that Grain gives its worker processes."""
@@ -58,11 +61,13 @@ class Reader(Iterator[Any]):
 
     def __next__(self) -> Any:
         self._wanted.put(True)
+        waited = 0.0
         while True:
             try:
                 element, error = self._found.get(timeout=CHECK)
             except queue.Empty:
-                self._check()
+                waited += CHECK
+                self._check(waited)
                 continue
             if error is not None:
                 raise _named(error)
@@ -84,9 +89,13 @@ class Reader(Iterator[Any]):
             except Exception as error:  # whatever it is, it is raised by __next__
                 self._found.put((None, error))
 
-    def _check(self) -> None:
+    def _check(self, waited: float) -> None:
+        # Which lists the living alone: one that ends before it is seen here is missing.
         children = multiprocessing.active_children()
         self._processes |= {c for c in children if c.name.startswith(NAME)}
+        if not self._processes and waited > START:
+            self._is_broken = True
+            raise _ended(None)
         for process in self._processes:
             if process.exitcode not in (None, 0):
                 self._is_broken = True
@@ -99,11 +108,12 @@ def _named(error: Exception) -> Exception:
     return _ended(int(found[1])) if found else error
 
 
-def _ended(code: int) -> ChildProcessError:
+def _ended(code: int | None) -> ChildProcessError:
+    how = "as it began" if code is None else f"with exit code {code}"
     return ChildProcessError(
-        f"a process that decodes images ended with exit code {code} (-9: killed, for "
-        "want of memory perhaps); run the same command again, with fewer "
-        "config.data.workers if need be"
+        f"a process that decodes images ended {how} (-9: killed, for want of memory "
+        "perhaps); run the same command again, with fewer config.data.workers if need "
+        "be"
     )
 
 

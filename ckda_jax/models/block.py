@@ -19,23 +19,30 @@ Wrap = Callable[[BlockCall, Array], BlockCall]
 """`(block call, [] int32 layer) -> block call`, tokens `[r, b, n, d]` in and out."""
 
 
-def matrix_product(
-    inputs: Array, kernel: Array, dimensions: Any, **options: Any
+def product(
+    inputs: Float[Array, "*i d"], kernel: Float[Array, "d e"], axes: Any, **options: Any
 ) -> Float[Array, "*i e"]:
-    """Contract the last axis with a kernel `[d, e]`, as a product of two matrices.
+    """Map every vector by a kernel, as a product of two matrices.
 
-    Takes the place of `jax.lax.dot_general`, so that the gradient of the kernel is such
-    a product as well; of more axes each operand would first be transposed. The first
-    axis should be the one that is spread over devices.
+    Takes the place of `jax.lax.dot_general` in a dense layer: the gradient of the
+    kernel is then such a product too; with more axes, both operands would first be
+    transposed. The first axis should be the one that is spread over devices.
     """
-    del dimensions
+    del axes
     rows = inputs.reshape(-1, inputs.shape[-1])
-    product = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
-    return product.reshape(*inputs.shape[:-1], kernel.shape[-1])
+    mapped = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
+    return mapped.reshape(*inputs.shape[:-1], kernel.shape[-1])
 
 
-DENSE = functools.partial(nn.Dense, kernel_init=INIT, dot_general=matrix_product)
-"""A linear map of the last axis."""
+def dense(dtype: Any, param_dtype: Any) -> Callable[..., nn.Dense]:
+    """Make the constructor of a block's dense layers from its types."""
+    return functools.partial(
+        nn.Dense,
+        kernel_init=INIT,
+        dtype=dtype,
+        param_dtype=param_dtype,
+        dot_general=product,
+    )
 
 
 class Attention(nn.Module):
@@ -61,8 +68,8 @@ class Attention(nn.Module):
     ) -> Float[Array, "r b n d"]:
         """Mix the tokens of each image."""
         r, b, n, d = tokens.shape
-        dense = functools.partial(DENSE, dtype=self.dtype, param_dtype=self.param_dtype)
-        qkv = dense(3 * d, name="qkv")(tokens)
+        linear = dense(self.dtype, self.param_dtype)
+        qkv = linear(3 * d, name="qkv")(tokens)
         qkv = qkv.reshape(r, b, n, 3, self.heads, d // self.heads)
         # Heads before tokens: what follows is then plain products of matrices.
         query, key, value = qkv.transpose(3, 0, 1, 4, 2, 5)
@@ -70,7 +77,7 @@ class Attention(nn.Module):
         weights = nn.softmax(norm.at_least_float32(scores)).astype(scores.dtype)
         weights = Dropout(self.attention_dropout)(weights, train)
         mixed = jnp.swapaxes(weights @ value, 2, 3).reshape(r, b, n, d)
-        return Dropout(self.dropout)(dense(d, name="proj")(mixed), train)
+        return Dropout(self.dropout)(linear(d, name="proj")(mixed), train)
 
 
 class Mlp(nn.Module):
@@ -93,10 +100,10 @@ class Mlp(nn.Module):
         self, tokens: Float[Array, "r b n d"], train: bool
     ) -> Float[Array, "r b n d"]:
         """Map every token by itself."""
-        dense = functools.partial(DENSE, dtype=self.dtype, param_dtype=self.param_dtype)
-        hidden = nn.gelu(dense(self.hidden, name="fc1")(tokens), approximate=False)
+        linear = dense(self.dtype, self.param_dtype)
+        hidden = nn.gelu(linear(self.hidden, name="fc1")(tokens), approximate=False)
         hidden = Dropout(self.dropout)(hidden, train)
-        hidden = dense(tokens.shape[-1], name="fc2")(hidden)
+        hidden = linear(tokens.shape[-1], name="fc2")(hidden)
         return Dropout(self.dropout)(hidden, train)
 
 
@@ -158,13 +165,12 @@ class Block(nn.Module):
             maps = {"attention": attention, "block": tokens}
         else:
             call = self.wrap(lambda x: self._forward(x, drop_path)[0], layer)
-            # A method computes in its own precision, the next block in the model's.
-            tokens = call(tokens).astype(tokens.dtype)
+            tokens = call(tokens)
             maps = {"block": tokens}
         return tokens, maps if self.maps else None
 
     def _forward(self, tokens: Array, drop_path: Array) -> tuple[Array, Array]:
-        # Images first, which devices share among them, see `matrix_product`.
+        # Images first, which devices share among them, see `product`.
         tokens = jnp.swapaxes(tokens, 0, 1)
         attention = self.attn(self.norm1(tokens), self.train)
         tokens = tokens + self._drop(attention, drop_path)
@@ -179,4 +185,4 @@ class Block(nn.Module):
         keep = 1 - probability.astype(branch.dtype)
         key = self.make_rng("dropout")
         kept = jax.random.bernoulli(key, keep, (*branch.shape[:2], 1, 1))
-        return jnp.where(kept, branch / keep, 0)
+        return branch * (kept.astype(branch.dtype) / keep)

@@ -24,7 +24,7 @@ class Dropout(nn.Module):
             return x
         keep = 1 - self.rate
         kept = bernoulli(self.make_rng("dropout"), keep, x.shape)
-        return jnp.where(kept, x / jnp.asarray(keep, x.dtype), 0)
+        return x * (kept.astype(x.dtype) / jnp.asarray(keep, x.dtype))
 
 
 def bernoulli(

@@ -73,7 +73,6 @@ class Process:
 def test_the_end_of_a_process_is_noticed_while_reading_waits(monkeypatch):
     names = (f"{workers.NAME}-1", f"{workers.NAME}-2", "other")
     ended, other, stranger = children = [Process(name) for name in names]
-    monkeypatch.setattr(workers, "CHECK", 0.1)
     monkeypatch.setattr(multiprocessing, "active_children", lambda: children)
     elements = Elements()
     reader = Reader(elements)
@@ -84,6 +83,16 @@ def test_the_end_of_a_process_is_noticed_while_reading_waits(monkeypatch):
     reader.close()
     assert (other.exitcode, stranger.exitcode) == (-9, None)
     assert not elements.closed
+
+
+def test_processes_that_end_before_they_are_seen_are_missed(monkeypatch):
+    monkeypatch.setattr(workers, "START", 0.3)
+    monkeypatch.setattr(multiprocessing, "active_children", lambda: [Process("other")])
+    reader = Reader(Elements())
+    assert [next(reader), next(reader)] == [1, 2]
+    with pytest.raises(ChildProcessError, match="ended as it began"):
+        next(reader)
+    reader.close()
 
 
 PARENT = """
