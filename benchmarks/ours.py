@@ -182,11 +182,10 @@ def inputs(learns: Learner, size: Size) -> tuple[TrainState, Frozen]:
         replayed=jnp.zeros(2 * size.classes, bool),
     )
     params = student["params"]
-    state = TrainState(
+    state = TrainState.start(
         params=params,
         batch_stats=student["batch_stats"],
         opt_state=learns.optimiser.transform(params).init(params),
-        step=jnp.int32(0),
         key=jax.random.key(0),
     )
     return copy(state), Frozen(teacher=teacher, memory=memory, stage=info)

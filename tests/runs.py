@@ -210,7 +210,7 @@ def small_files_only(limit: int) -> Iterator[None]:
 
     Nothing is written into the compile cache meanwhile, which JAX would warn about.
     """
-    shortest = jax.config.jax_persistent_cache_min_compile_time_secs
+    shortest = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
