@@ -82,12 +82,12 @@ class Layout:
             mesh: devices along each axis of the mesh.
 
         >>> rules, mesh = Layout(parameters="fsdp", heads=12), {"data": 4, "model": 2}
-        >>> rules.spec("params/classifier/kernel", (768, 1000), mesh)
-        PartitionSpec('data', 'model')
-        >>> rules.spec("mu/backbone/blocks/mlp/fc2/kernel", (12, 3072, 768), mesh)
-        PartitionSpec(None, 'model', 'data')
-        >>> rules.spec("params/neck/scale", (768,), mesh)
-        PartitionSpec()
+        >>> tuple(rules.spec("params/classifier/kernel", (768, 1000), mesh))
+        ('data', 'model')
+        >>> tuple(rules.spec("mu/backbone/blocks/mlp/fc2/kernel", (12, 3072, 768), mesh))
+        (None, 'model', 'data')
+        >>> tuple(rules.spec("params/neck/scale", (768,), mesh))
+        ()
         """
         if math.prod(shape) < self.large:
             return PartitionSpec()
