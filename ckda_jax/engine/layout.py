@@ -84,7 +84,8 @@ class Layout:
         >>> rules, mesh = Layout(parameters="fsdp", heads=12), {"data": 4, "model": 2}
         >>> tuple(rules.spec("params/classifier/kernel", (768, 1000), mesh))
         ('data', 'model')
-        >>> tuple(rules.spec("mu/backbone/blocks/mlp/fc2/kernel", (12, 3072, 768), mesh))
+        >>> name = "mu/backbone/blocks/mlp/fc2/kernel"
+        >>> tuple(rules.spec(name, (12, 3072, 768), mesh))
         (None, 'model', 'data')
         >>> tuple(rules.spec("params/neck/scale", (768,), mesh))
         ()
