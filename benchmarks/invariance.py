@@ -82,7 +82,7 @@ def take(
     config: Any, args: argparse.Namespace, devices: Cluster
 ) -> tuple[dict[str, Any], Tree]:
     """Take the steps; return figures and the parameters after them."""
-    learner = make_learner(config, args.float64)
+    learner = make_learner(config, args.float64, devices)
     state, frozen = devices.lay_out(start(config, learner))
     batches = [devices.put(batch(config, seed), axis=1) for seed in range(args.steps)]
     before = jax.tree.map(lambda leaf: leaf.sharding, state.params)
@@ -104,14 +104,9 @@ def take(
     )
 
 
-def make_learner(config: Any, float64: bool) -> Learner:
+def make_learner(config: Any, float64: bool, devices: Cluster) -> Learner:
     """Make a learner with a slice of the classifier for each of two stages."""
-    learner = Learner(
-        model=build.model(config, 2 * CLASSES),
-        method=build.method(config, CLASSES),
-        optimiser=build.optimiser(config),
-        prepare=build.augment(config),
-    )
+    learner = build.learner(config, 2 * CLASSES, CLASSES, devices)
     if not float64:
         return learner
     model = learner.model.clone(param_dtype=jnp.float64)

@@ -127,14 +127,9 @@ def measure(name: str, devices: int) -> dict[str, Any]:
     jax.config.update("jax_num_cpu_devices", devices)
     case = CASES[name]
     config = settings(case, devices)
-    capacity = case.identities // STAGES
-    learner = Learner(
-        model=build.model(config, case.identities),
-        method=build.method(config, capacity),
-        optimiser=build.optimiser(config),
-        prepare=build.augment(config),
-    )
     cluster = build.cluster(config)
+    capacity = case.identities // STAGES
+    learner = build.learner(config, case.identities, capacity, cluster)
     start = time.perf_counter()
     step = build.compiled_step(config, learner, cluster)
     lowered = step.lower(*arguments(config, case, learner, cluster))

@@ -122,16 +122,6 @@ def _modality(args: argparse.Namespace, config: ConfigDict) -> int:
     return 0 if args.modality is None else names.index(args.modality)
 
 
-def learner(config: ConfigDict, identities: int) -> Learner:
-    """Make the model and method of a config; nothing of it will be trained."""
-    return Learner(
-        model=build.model(config, identities),
-        method=build.method(config, identities),
-        optimiser=build.optimiser(config),
-        prepare=build.augment(config),
-    )
-
-
 def facts(config: ConfigDict) -> dict[str, Any]:
     """Say what is measured, and on what."""
     size = config.model
@@ -152,8 +142,10 @@ def on_paper(config: ConfigDict, identities: int) -> dict[str, Any]:
     of them, once more where blocks are recomputed and once more in micro-batches; and
     the teacher's.
     """
-    params = build.shapes(config, learner(config, identities))["params"]
-    parts = flops.parts(build.model(config, identities), params)
+    params = build.shapes(config, build.learner(config, identities, identities))[
+        "params"
+    ]
+    parts = flops.parts(learns.model, params)
     forward = sum(part.flops for part in parts)
     images = build.images_per_step(config)
     passes = 3 + config.model.remat + (build.micro_batches(config) > 1)
@@ -205,11 +197,10 @@ class Plan:
 
 def measure(config: ConfigDict, plan: Plan, console: Console) -> dict[str, Any]:
     """Embed random images with prompts and without, batch size by batch size."""
-    learns = learner(config, plan.identities)
+    learns = build.learner(config, plan.identities, plan.identities)
     variables = build.variables(config, learns)
     memory = learns.method.init(jax.random.key(1), variables)
-    model = build.model(config, plan.identities)
-    without = dataclasses.replace(learns, model=bare(model))
+    without = dataclasses.replace(learns, model=bare(learns.model))
     sides = {
         "prompted": embedding(learns, plan.modality),
         "bare": embedding(without, plan.modality),

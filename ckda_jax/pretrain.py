@@ -149,6 +149,7 @@ def assemble(config: ConfigDict, folder: Path, console: Console) -> Run:
         method=combine(attributes=attributes(table, synthetic.CHOICES)),
         optimiser=build.optimiser(config),
         prepare=build.augment(config),
+        hold=cluster.hold,
     )
     key = jax.random.key(config.seed)
     made = initial(learns, keys.stream(key, "init"))

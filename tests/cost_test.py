@@ -28,7 +28,7 @@ def test_on_paper_nothing_is_compiled(tmp_path, capsys, monkeypatch):
     assert "specific prompts" in told and "in later ones" in told
     content = json.loads(file.read_text())
     config = runs.configuration({})
-    made = build.shapes(config, cost.learner(config, 395))
+    made = build.shapes(config, build.learner(config, 395, 395))
     total = sum(part["parameters"] for part in content["parts"])
     assert total == sum(leaf.size for leaf in runs.leaves(made["params"]))
     assert "batches" not in content
@@ -83,7 +83,7 @@ def test_what_is_measured_is_told_and_written(tmp_path, capsys):
 
 def test_what_is_timed_is_what_evaluation_runs():
     config = runs.configuration({})
-    learns = cost.learner(config, 5)
+    learns = build.learner(config, 5, 5)
     variables = build.variables(config, learns)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 16, 3), np.uint8)
     evaluator = build.evaluator(config, learns, Cluster.of_all_devices())

@@ -10,7 +10,11 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from ckda_jax import trees
 from ckda_jax.engine.distributed import Cluster
+from ckda_jax.engine.layout import Layout
+from ckda_jax.engine.step import make_step
+from ckda_jax.methods.base import Method
 from tests import runs, tiny
 
 IMAGE = jax.ShapeDtypeStruct((1, 8, 8, 2), jnp.float32)
@@ -116,6 +120,34 @@ def test_the_model_sends_no_tokens(benchmark, cluster):
     features = 4 * 2 * tiny.ROWS * tiny.WIDTH
     assert max([0, *moved]) <= features
     assert program.sent()["all-reduce"] > 4 * model.width**2
+
+
+def test_parameters_that_are_shared_out_come_to_the_tokens(benchmark, cluster):
+    """And not tokens to parameters, which is what XLA does if it is left to it."""
+
+    def compiled(layout):
+        devices = dataclasses.replace(cluster, layout=layout)
+        learns = tiny.learner(Method(), dropout=0.0, drop_path=0.0)
+        learns = dataclasses.replace(learns, hold=devices.hold)
+        made = tiny.variables(learns.model)
+        state = devices.lay_out(tiny.state(learns, made))
+        given = devices.replicate(tiny.frozen(Method(), made, 1))
+        batch = devices.put(tiny.batch(1), axis=1)
+        step = tiny.quick(devices.keep_layout(make_step(learns)))
+        text = step.lower(state, given, batch).compile().as_text()
+        return benchmark("hlo").read(text), made["params"]["backbone"]["blocks"]
+
+    whole, _ = compiled(Layout())
+    shared_out, blocks = compiled(Layout(parameters="fsdp", heads=2, large=100))
+    moved = [
+        each.size
+        for each in shared_out.collectives
+        if each.times > 1 and each.kind != "all-reduce"
+    ]
+    leaves = trees.named_leaves(blocks).items()
+    kernels = [leaf[0].nbytes for name, leaf in leaves if name.endswith("/kernel")]
+    assert sorted(moved) == sorted(kernels)
+    assert shared_out.flops == whole.flops
 
 
 def test_efficiency_is_the_share_of_useful_time(benchmark):

@@ -17,9 +17,9 @@ from PIL import Image
 from ckda_jax import config as config_lib
 from ckda_jax import trees
 from ckda_jax.build.cluster import cluster
-from ckda_jax.build.method import augment, method, optimiser
+from ckda_jax.build.method import augment, learner
 from ckda_jax.build.modalities import modalities
-from ckda_jax.build.model import model, shapes
+from ckda_jax.build.model import shapes
 from ckda_jax.data.decode import resize
 from ckda_jax.engine.checkpoint import Checkpoints
 from ckda_jax.engine.distributed import Cluster
@@ -145,8 +145,8 @@ def load_model(workdir: str | Path, stage: int | None = None) -> Model:
     index = checkpoints.choose(stage)
     saved = checkpoints.restore_as_saved(index)
     checkpoints.close()
-    learns = _learner(config, saved, folder)
     devices = cluster(config, learns=False)
+    learns = _learner(config, saved, folder, devices)
     start = _shapes(config, learns)
     kept = {part: _fill(start[part], saved[part], part, folder) for part in start}
     snapshot = Snapshot(**kept, stage=jnp.int32(index))
@@ -189,7 +189,9 @@ def digest(config: ConfigDict, kept: dict[str, Tree], stage: int) -> str:
     return found.hexdigest()
 
 
-def _learner(config: ConfigDict, saved: Tree, folder: Path) -> Learner:
+def _learner(
+    config: ConfigDict, saved: Tree, folder: Path, devices: Cluster
+) -> Learner:
     """Make model and method with the sizes that the checkpoint shows."""
     leaves = trees.named_leaves(saved["variables"])
     if CLASSIFIER not in leaves:
@@ -198,12 +200,8 @@ def _learner(config: ConfigDict, saved: Tree, folder: Path) -> Learner:
         )
     memory = trees.named_leaves(saved["memory"])
     rooms = [leaf.shape[-1] for name, leaf in memory.items() if MASK.search(name)]
-    return Learner(
-        model=model(config, leaves[CLASSIFIER].shape[-1]),
-        method=method(config, max(rooms, default=0)),
-        optimiser=optimiser(config),
-        prepare=augment(config),
-    )
+    classes = leaves[CLASSIFIER].shape[-1]
+    return learner(config, classes, max(rooms, default=0), devices)
 
 
 def _shapes(config: ConfigDict, learns: Learner) -> dict[str, Tree]:

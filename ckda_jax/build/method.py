@@ -5,21 +5,31 @@ from ml_collections import ConfigDict
 from ckda_jax.build.modalities import modalities
 from ckda_jax.build.model import model
 from ckda_jax.engine.augment import Augment
+from ckda_jax.engine.distributed import Cluster
 from ckda_jax.engine.evaluate import per_dataset
 from ckda_jax.engine.optim import Optimiser
-from ckda_jax.engine.stage import Stage
 from ckda_jax.engine.step import Learner
 from ckda_jax.methods import METHODS, Settings, parts
 from ckda_jax.methods.base import Method
 
 
-def learner(config: ConfigDict, planned: tuple[Stage, ...], capacity: int) -> Learner:
-    """Make what learns; `capacity` as for `method`."""
+def learner(
+    config: ConfigDict, classes: int, capacity: int, devices: Cluster | None = None
+) -> Learner:
+    """Make what learns.
+
+    Args:
+        config: resolved and locked.
+        classes: rows of the classifier.
+        capacity: as for `method`.
+        devices: what it will be compiled for; None: one device.
+    """
     return Learner(
-        model=model(config, sum(stage.classes for stage in planned)),
+        model=model(config, classes),
         method=method(config, capacity),
         optimiser=optimiser(config),
         prepare=augment(config),
+        hold=None if devices is None else devices.hold,
     )
 
 

@@ -91,7 +91,8 @@ def draft(
         data.check_images(config, loaded, tally, _noted_on(console))
     planned = data.stages(config, loaded, first_index=lineage.first_index)
     capacity = max([lineage.identities, *(stage.classes for stage in planned)])
-    made = learner(config, planned, capacity)
+    classes = sum(stage.classes for stage in planned)
+    made = learner(config, classes, capacity, cluster)
     return Draft(
         datasets=tuple(loaded.values()),
         stages=planned,

@@ -95,6 +95,14 @@ class Cluster:
         """Share an array's `axis` out over the devices along `data`."""
         return NamedSharding(self.mesh, PartitionSpec(*[None] * axis, DATA))
 
+    def hold(self, tokens: jax.Array) -> jax.Array:
+        """Keep `[r, b, ...]` inside a program where its rows are.
+
+        Without, what parameters are laid out like decides where tokens go, and XLA
+        gathers all rows of a batch in every block instead of a block's parameters.
+        """
+        return jax.lax.with_sharding_constraint(tokens, self.over_data(1))
+
     def shardings(self, tree: Tree) -> Tree:
         """Look up how each array of a tree, or what has its shape, is laid out."""
 

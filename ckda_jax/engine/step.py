@@ -32,12 +32,15 @@ class Learner:
         optimiser: settings of the optimiser.
         prepare: `(key, images [m, b, h, w, 3] uint8) -> float`, augmentation and
             normalisation on the device.
+        hold: keeps tokens `[r, b, n, d]` on the devices that have their rows, see
+            `Cluster.hold`; None where there is no mesh.
     """
 
     model: nn.Module
     method: Method
     optimiser: Optimiser
     prepare: Prepare
+    hold: Callable[[Array], Array] | None = None
 
     @property
     def modality(self) -> tuple[int, ...]:
@@ -64,7 +67,9 @@ class Learner:
                 memory=memory,
                 stage=stage,
             )
-            return self.method.wrap(call, view)
+            wrapped = self.method.wrap(call, view)
+            hold = self.hold
+            return wrapped if hold is None else lambda x: hold(wrapped(hold(x)))
 
         return self.model.apply(
             variables, images, modality=modality, wrap=wrap, **options

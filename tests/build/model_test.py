@@ -8,7 +8,6 @@ from ml_collections import ConfigDict
 
 from ckda_jax import build
 from ckda_jax.engine import pretrained
-from ckda_jax.engine.step import Learner
 from ckda_jax.models.weights import export_backbone
 from ckda_jax.structs import InputError
 from tests import runs
@@ -23,12 +22,7 @@ def config(world):
 @pytest.fixture(scope="module")
 def learner(config):
     """What learns, with a classifier of twelve rows."""
-    return Learner(
-        model=build.model(config, 12),
-        method=build.method(config, 6),
-        optimiser=build.optimiser(config),
-        prepare=build.augment(config),
-    )
+    return build.learner(config, 12, 6)
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +84,7 @@ def test_weights_of_another_architecture_are_refused(config, made, tmp_path):
     path = tmp_path / "backbone.npz"
     pretrained.write_arrays(path, export_backbone(made, build.grid(config)))
     wide = runs.configuration({}, init__weights=path, model__width=16)
-    learner = Learner(
-        model=build.model(wide, 2),
-        method=build.method(wide, 2),
-        optimiser=build.optimiser(wide),
-        prepare=build.augment(wide),
-    )
+    learner = build.learner(wide, 2, 2)
     with pytest.raises(InputError, match="the weights do not fit the model"):
         build.load_weights(wide, build.shapes(wide, learner))
 
