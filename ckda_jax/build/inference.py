@@ -108,9 +108,10 @@ class Model:
         """Embed images that are in memory."""
         height, width = self.embedder.size
         peers = self.embedder.cluster.peers
-        share, found = batch // peers.count, []
-        for start in range(0, peers.most(len(images)), share):
-            some = images[start : start + share]
+        share = batch // peers.count
+        found = [np.zeros((0, self.width), np.float32)]
+        for index in range(peers.most(-(-len(images) // share))):
+            some = images[index * share : (index + 1) * share]
             rows = np.zeros((share, height, width, 3), np.uint8)
             for row, image in zip(rows, some, strict=False):
                 row[:] = _resized(image, self.embedder.size)

@@ -183,7 +183,7 @@ class Block(nn.Module):
         """Leave out a branch image by image; what is kept is scaled up in turn."""
         if not (self.train and self.stochastic):
             return branch
-        keep = 1 - probability.astype(branch.dtype)
+        keep = 1 - probability  # in its own type: half precision would round it
         key = self.make_rng("dropout")
         kept = jax.random.bernoulli(key, keep, (*branch.shape[:2], 1, 1))
-        return branch * (kept.astype(branch.dtype) / keep)
+        return branch * (kept / keep).astype(branch.dtype)
