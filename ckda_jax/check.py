@@ -45,7 +45,7 @@ def report(
         extended: directory of the run that it extends, whose weights it starts from.
     """
     params = variables["params"]
-    devices = draft.evaluator.embedder.cluster.mesh.shape["data"]
+    devices = draft.evaluator.embedder.cluster.mesh.size
     return [
         *(_stage_line(stage, build.modalities(config)) for stage in draft.stages),
         *_protocol_lines(draft),

@@ -121,7 +121,7 @@ class Model:
 
     def _batch(self, images: int) -> int:
         """Choose images in a batch: few for few, in steps, as each size is compiled."""
-        batch = self.embedder.cluster.mesh.shape["data"]
+        batch = self.embedder.cluster.mesh.size
         while batch < min(images, self.embedder.batch):
             batch *= 2
         return min(batch, self.embedder.batch)
@@ -236,7 +236,7 @@ def _fill(like: Tree, saved: Tree, part: str, folder: Path) -> Tree:
 
 def _embedder(config: ConfigDict, learns: Learner, devices: Cluster) -> Embedder:
     """Make what runs the model, on batches that the devices of this machine share."""
-    share = devices.mesh.shape["data"]
+    share = devices.mesh.size
     return Embedder(
         learner=learns,
         normalise=augment(config).normalise,

@@ -49,7 +49,7 @@ class Embedder:
 
     @functools.cached_property
     def _embed(self) -> Any:
-        sharding = self.cluster.over_data(0)
+        sharding = self.cluster.over_devices(0)
         return jax.jit(self._embedded, static_argnums=2, out_shardings=sharding)
 
     @functools.cached_property
