@@ -76,13 +76,12 @@ def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
     The system takes the lock from a process that dies, however it dies.
 
     Args:
-        path: a file, made to be locked and removed afterwards.
+        path: a file, made in a folder that is there, to be locked; removed afterwards.
 
     Yields:
         False where the file system knows no locks: then nothing is held.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with open(path, "w", encoding="utf-8") as file:
             held = _lock(file, waits=True)
@@ -104,14 +103,14 @@ def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     has ended, and from none of another machine.
 
     Args:
-        path: a file, made to be locked and to say who holds it; removed afterwards.
+        path: a file, made in a folder that is there, to be locked and to say who holds
+            it; removed afterwards.
         what: is locked, for the refusal.
 
     Raises:
         InputError: another process holds it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with open(path, "a+", encoding="utf-8") as file:
             try:

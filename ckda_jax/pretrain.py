@@ -70,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     build.use_compile_cache(config.compile_cache)
     workdir.check(args.workdir, config, origin.Lineage())
     with workdir.held(args.workdir):
+        workdir.check(args.workdir, config, origin.Lineage())
         command = config_lib.command(parser(), argv)
         pretrain(config, args, command, Console(highlight=False))
     return 0

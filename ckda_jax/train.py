@@ -83,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check.print_report(lines, Console(highlight=False, quiet=not cluster.is_main))
         return 0
     with workdir.held(args.workdir):
+        workdir.check(args.workdir, config, lineage)  # others may have been here since
         with workdir.untouched_if_refused(args.workdir):
             run = build.assemble(config, args.workdir, cluster, lineage)
             data = workdir.describe(run.stages, run.datasets)

@@ -20,10 +20,11 @@ from ckda_jax import config as config_lib
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine import consensus, origin
 from ckda_jax.engine.origin import CHECKPOINTS, Lineage, Origin
+from ckda_jax.engine.shelf import Shelf
 from ckda_jax.engine.stage import Stage
 from ckda_jax.files import CONFIG as CONFIG
 from ckda_jax.files import DATA as DATA
-from ckda_jax.files import EXAMPLES, write_json, write_text
+from ckda_jax.files import EXAMPLES, RESULTS, write_json, write_text
 from ckda_jax.locks import exclusive
 from ckda_jax.reporting.writer import TENSORBOARD
 from ckda_jax.structs import InputError, Records
@@ -54,11 +55,18 @@ def check(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
     """Refuse a run directory that this run cannot write to or go on in; write nothing.
 
     Raises:
-        InputError: the directory cannot be written, or holds a run of another config.
+        InputError: the directory cannot be written, or holds a run of another config
+            or of one that is lost.
     """
     for folder in (workdir, *(workdir / name for name in FOLDERS)):
         _check_writable(workdir, folder)
+    consensus.of_main(lambda: _check_run(workdir, config, lineage))
+
+
+def _check_run(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
+    """Refuse a run directory in which another run than this one was."""
     if not (workdir / CONFIG).exists():
+        _check_unused(workdir)
         return
     old = config_lib.from_json(workdir / CONFIG)
     lines = config_lib.difference(old, config)
@@ -213,9 +221,13 @@ def held(workdir: Path) -> Iterator[None]:
     absent = [path for path in (workdir, *workdir.parents) if not path.exists()]
     with contextlib.ExitStack() as stack:
         stack.callback(_remove_if_empty, absent)
-        lock = exclusive(workdir / LOCK, f"--workdir {workdir}")
+
+        def take() -> None:
+            workdir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusive(workdir / LOCK, f"--workdir {workdir}"))
+
         # The others must not wait for one that is refused and leaves.
-        consensus.of_main(lambda: stack.enter_context(lock))
+        consensus.of_main(take)
         yield
 
 
@@ -277,6 +289,18 @@ def _lineage_difference(old: Lineage, new: Lineage) -> list[str]:
         for name in left
         if left[name] != right[name]
     ]
+
+
+def _check_unused(workdir: Path) -> None:
+    """Refuse results and checkpoints of which nobody knows what they are of."""
+    results, checkpoints = workdir / RESULTS, workdir / CHECKPOINTS
+    left = [results] if results.exists() else []
+    left += [checkpoints] if Shelf(checkpoints).positions() else []
+    if left:
+        raise InputError(
+            f"{workdir} holds {' and '.join(path.name for path in left)} of a run, but "
+            f"no {CONFIG}; restore that file, or give another --workdir"
+        )
 
 
 def _check_writable(workdir: Path, folder: Path) -> None:

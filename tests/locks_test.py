@@ -22,7 +22,7 @@ def write(path, pid, host=None):
 
 
 def test_a_lock_keeps_others_out_and_leaves_nothing(tmp_path):
-    path = tmp_path / "deep" / ".lock"
+    path = tmp_path / ".lock"
     with locked(path) as held, open(path, "w") as other:
         assert held
         with pytest.raises(BlockingIOError):
@@ -63,7 +63,7 @@ def test_where_there_are_no_locks_none_is_held(tmp_path, monkeypatch):
 
 
 def test_an_exclusive_lock_says_who_holds_it_and_leaves_nothing(tmp_path):
-    path = tmp_path / "deep" / ".run.lock"
+    path = tmp_path / ".run.lock"
     with exclusive(path, "runs/a"):
         written = json.loads(path.read_text())
         assert (written["pid"], written["host"]) == (os.getpid(), socket.gethostname())

@@ -53,7 +53,10 @@ def run(this: Run, desk: Desk) -> None:
 
 
 def recover(this: Run, desk: Desk) -> int:
-    """Verify what the run goes on from; return the last finished stage, or `START`."""
+    """Verify what the run goes on from; return the last finished stage, or `START`.
+
+    Results of what is lost are dropped: it is learned, and measured, again.
+    """
     desk.watchdog.watch("verifying the checkpoints")
 
     def warn(text: str) -> None:
@@ -61,6 +64,12 @@ def recover(this: Run, desk: Desk) -> int:
 
     first = this.stages[0].index
     finished = desk.checkpoints.recover(first, strict=this.strict, warn=warn)
+    last = desk.checkpoints.latest_position()
+    if last is not None and last.stage not in finished:
+        stage = this.stages[last.stage - first]
+        desk.results.cut_back(stage.index, last.step // stage.steps_per_epoch)
+    else:
+        desk.results.cut_back(max(finished, default=first - 1))
     return max(finished, default=START)
 
 

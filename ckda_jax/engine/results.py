@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from ckda_jax.retrieval import lifelong
 from ckda_jax.structs import InputError
 
 SUMMARISED = ("mAP", "rank1", "mINP")
+
+END = sys.maxsize
+"""After all stages, and after all epochs of one."""
 
 
 @dataclasses.dataclass
@@ -61,18 +65,37 @@ class Results:
     def add(self, row: dict[str, Any]) -> None:
         """Record an evaluation."""
         self.content["evaluations"].append(row)
+        self._write()
+
+    def cut_back(self, stage: int, epoch: int | None = None) -> None:
+        """Drop what was evaluated after a restored position: that model is lost.
+
+        Args:
+            stage: 0-based stage of the restored state, or the one before the first.
+            epoch: epochs of that stage that are finished; None for its end.
+        """
+        last = _place(stage, epoch)
+        content = self.content
+        rows = [*content["evaluations"], *content["protocols"]]
+        if any(_place(row["stage"], row["epoch"]) > last for row in rows):
+            content["evaluations"] = _until(last, content["evaluations"])
+            self._write(last)
+
+    def _write(self, last: tuple[int, int] = (END, END)) -> None:
+        """Write the file, with what `record` has put into it meanwhile.
+
+        Args:
+            last: place after which that is dropped.
+        """
         self.content["summary"] = {
             metric: summarise(self.content, metric) for metric in SUMMARISED
         }
-        self.write()
-
-    def write(self) -> None:
-        """Write the file, with what `record` has put into it meanwhile."""
         if not self.writes:
             return
         with _locked(self.path):
             if self.path.exists():
-                self.content["protocols"] = read(self.path)["protocols"]
+                recorded = read(self.path)["protocols"]
+                self.content["protocols"] = _until(last, recorded)
             write_json(self.path, self.content)
 
 
@@ -110,6 +133,15 @@ def record(path: Path, rows: list[dict[str, Any]]) -> None:
         kept = {_where(row): row for row in (*content["protocols"], *rows)}
         content["protocols"] = list(kept.values())
         write_json(path, content)
+
+
+def _place(stage: int, epoch: int | None) -> tuple[int, int]:
+    """Order evaluations: those inside of a stage come before that at its end."""
+    return stage, END if epoch is None else epoch
+
+
+def _until(last: tuple[int, int], rows: list[dict[str, Any]]) -> list[Any]:
+    return [row for row in rows if _place(row["stage"], row["epoch"]) <= last]
 
 
 def _where(row: dict[str, Any]) -> tuple[Any, ...]:
