@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import datetime
 import errno
+import functools
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,15 @@ from ckda_jax.structs import InputError
 
 SETTLING = 1.0
 """Seconds after which no other process still overwrites a lock file it found stale."""
+
+
+Held = Callable[[], bool]
+"""Asks whether a lock is still held."""
+
+
+def always() -> bool:
+    """Stand in for `Held` where nothing needs to be locked."""
+    return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +100,12 @@ def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
             try:
                 yield held
             finally:
-                path.unlink(missing_ok=True)
+                _remove(path, file)
             return
 
 
 @contextlib.contextmanager
-def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[Held]:
     """Hold a lock, or refuse at once where another process holds it.
 
     The system takes the lock from a process that dies. Where the file system knows no
@@ -106,6 +116,10 @@ def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         path: a file, made in a folder that is there, to be locked and to say who holds
             it; removed afterwards.
         what: is locked, for the refusal.
+
+    Yields:
+        Asks whether the lock is still held: a lock is on a file, and its folder may be
+        moved away, upon which another process locks one of the same path.
 
     Raises:
         InputError: another process holds it.
@@ -124,10 +138,23 @@ def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[None]:
             else:
                 _write_over_the_dead(path, file, what)
             try:
-                yield
+                yield functools.partial(_is_there, path, file)
             finally:
-                path.unlink(missing_ok=True)
+                _remove(path, file)
             return
+
+
+def check_held(held: Held, folder: Path) -> None:
+    """Refuse to write where another process may be by now.
+
+    Raises:
+        OSError: the lock of that folder is no longer held.
+    """
+    if not held():
+        raise OSError(
+            f"{folder}: no longer held by this run, as it was moved or removed, or its "
+            "lock was; run the same command again where the checkpoints are"
+        )
 
 
 def _write_over_the_dead(path: Path, file: IO[str], what: str) -> None:
@@ -166,6 +193,12 @@ def _lock(file: IO[str], *, waits: bool) -> bool:
             raise
         return False
     return True
+
+
+def _remove(path: Path, file: IO[str]) -> None:
+    """Remove a lock file, but none that another process made since."""
+    if _is_there(path, file):
+        path.unlink(missing_ok=True)
 
 
 def _is_there(path: Path, file: IO[str]) -> bool:

@@ -25,7 +25,7 @@ from ckda_jax.engine.stage import Stage
 from ckda_jax.files import CONFIG as CONFIG
 from ckda_jax.files import DATA as DATA
 from ckda_jax.files import EXAMPLES, RESULTS, write_json, write_text
-from ckda_jax.locks import exclusive
+from ckda_jax.locks import Held, always, exclusive
 from ckda_jax.reporting.writer import TENSORBOARD
 from ckda_jax.structs import InputError, Records
 
@@ -117,6 +117,10 @@ def data_changes(workdir: Path, found: Tables) -> list[str]:
     Raises:
         InputError: what they were cannot be read.
     """
+    return consensus.of_main(lambda: _data_changes(workdir, found))
+
+
+def _data_changes(workdir: Path, found: Tables) -> list[str]:
     path = workdir / DATA
     if not path.exists() or not (workdir / CONFIG).exists():
         return []
@@ -210,10 +214,13 @@ def read_origin(workdir: Path) -> Origin:
 
 
 @contextlib.contextmanager
-def held(workdir: Path) -> Iterator[None]:
+def held(workdir: Path) -> Iterator[Held]:
     """Keep every other run out of a run directory; of several processes, one does.
 
     The directory is made for its lock, and taken away if nothing else came into it.
+
+    Yields:
+        Asks whether it is still kept out, to be asked before something is written.
 
     Raises:
         InputError: another run is in it; all processes of this one end.
@@ -222,13 +229,17 @@ def held(workdir: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.callback(_remove_if_empty, absent)
 
+        still_held = always
+
         def take() -> None:
+            nonlocal still_held
             workdir.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(exclusive(workdir / LOCK, f"--workdir {workdir}"))
+            lock = exclusive(workdir / LOCK, f"--workdir {workdir}")
+            still_held = stack.enter_context(lock)
 
         # The others must not wait for one that is refused and leaves.
         consensus.of_main(take)
-        yield
+        yield still_held
 
 
 @contextlib.contextmanager

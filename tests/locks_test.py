@@ -1,5 +1,6 @@
 """Locks: who waits, who is refused, and what a dead process leaves behind."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -11,7 +12,7 @@ import sys
 import pytest
 
 from ckda_jax import locks
-from ckda_jax.locks import exclusive, locked
+from ckda_jax.locks import check_held, exclusive, locked
 from ckda_jax.structs import InputError
 
 
@@ -98,6 +99,37 @@ def test_a_file_removed_meanwhile_is_made_anew(tmp_path, monkeypatch):
     with exclusive(path, "runs/a"):
         assert path.exists()
     assert tried == [fcntl.LOCK_EX | fcntl.LOCK_NB] * 2
+
+
+def test_the_lock_of_another_process_is_not_removed(tmp_path):
+    """The folder is moved away, and another one locked in its place."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    with exclusive(here / ".lock", "runs/a") as held:
+        assert held()
+        here.rename(there)
+        assert not held()
+        here.mkdir()
+        second = contextlib.ExitStack()
+        second.enter_context(exclusive(here / ".lock", "runs/a"))
+        assert not held()
+        with pytest.raises(OSError, match=f"^{here}: no longer held by this run"):
+            check_held(held, here)
+    assert (here / ".lock").exists()
+    with pytest.raises(InputError, match="locked"), exclusive(here / ".lock", "runs/a"):
+        pass
+    second.close()
+    assert list(here.iterdir()) == []
+
+
+def test_a_lock_that_is_waited_for_is_not_removed_for_another(tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    with locked(here / ".lock"):
+        here.rename(tmp_path / "there")
+        here.mkdir()
+        (here / ".lock").touch()
+    assert (here / ".lock").exists()
 
 
 @pytest.fixture

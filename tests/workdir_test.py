@@ -59,6 +59,21 @@ def test_folders_without_checkpoints_are_no_run(tmp_path, config):
     workdir.check(tmp_path, config, Lineage())
 
 
+def test_another_process_refuses_what_the_main_one_refuses(
+    tmp_path, config, monkeypatch
+):
+    """Its own view of the directory does not count."""
+
+    def hear(question):
+        raise InputError("the main process says no")
+
+    monkeypatch.setattr(workdir.consensus, "of_main", hear)
+    with pytest.raises(InputError, match="says no"):
+        workdir.check(tmp_path, config, Lineage())
+    with pytest.raises(InputError, match="says no"):
+        workdir.check_data(tmp_path, {})
+
+
 @pytest.fixture
 def drawn(config, world):
     """The tiny run's stages and datasets."""

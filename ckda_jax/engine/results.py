@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ckda_jax.engine.consensus import of_main
 from ckda_jax.files import RESULTS_FORMAT as FORMAT
 from ckda_jax.files import START as START
 from ckda_jax.files import write_json
-from ckda_jax.locks import locked
+from ckda_jax.locks import Held, always, check_held, locked
 from ckda_jax.retrieval import lifelong
 from ckda_jax.structs import InputError
 
@@ -31,16 +32,37 @@ class Results:
         path: the file.
         content: its content, see `FORMAT`.
         writes: whether this process writes it.
+        held: whether the run directory is still this run's.
     """
 
     path: Path
     content: dict[str, Any]
     writes: bool = True
+    held: Held = always
 
     @classmethod
-    def open(cls, path: Path, start: dict[str, Any], *, writes: bool) -> "Results":
-        """Read the file of a run that goes on, or start with some content."""
-        return cls(path, read(path) if path.exists() else start, writes)
+    def open(
+        cls,
+        path: Path,
+        start: dict[str, Any],
+        *,
+        writes: bool,
+        held: Held = always,
+    ) -> "Results":
+        """Read the file of a run that goes on, or start with some content.
+
+        Of several processes the main one reads: another may see an older file.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        opened = cls(path, start, writes, held)
+        of_main(opened._read)
+        return opened
+
+    def _read(self) -> None:
+        if self.path.exists():
+            self.content = read(self.path)
 
     def has(self, **where: Any) -> bool:
         """Whether there is an evaluation with these values (stage, dataset, ...)."""
@@ -86,12 +108,16 @@ class Results:
 
         Args:
             last: place after which that is dropped.
+
+        Raises:
+            OSError: the run directory is another run's by now.
         """
         self.content["summary"] = {
             metric: summarise(self.content, metric) for metric in SUMMARISED
         }
         if not self.writes:
             return
+        check_held(self.held, self.path.parent)
         with _locked(self.path):
             if self.path.exists():
                 recorded = read(self.path)["protocols"]

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from ckda_jax.engine import results
 from ckda_jax.engine.results import Results, empty, read, record, summarise
 from ckda_jax.structs import InputError
 
@@ -84,6 +85,14 @@ def test_what_was_evaluated_after_a_position_is_dropped(tmp_path):
 def test_nothing_is_written_where_nothing_is_dropped(tmp_path):
     Results.open(tmp_path / "results.json", content(), writes=True).cut_back(-1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_main_process_alone_reads_what_an_earlier_run_left(tmp_path, monkeypatch):
+    path = tmp_path / "results.json"
+    Results.open(path, content(), writes=True).add(row(0, "a", 0.5))
+    monkeypatch.setattr(results, "of_main", lambda question: None)  # of another one
+    opened = Results.open(path, content(), writes=False)
+    assert not opened.has(stage=0)
 
 
 def test_only_the_main_process_writes(tmp_path):

@@ -60,8 +60,7 @@ def test_12_a_run_directory_that_is_taken_away_is_an_error_and_not_made_again(
     """Before the next checkpoint, and while it evaluates."""
     status, error = stopped(shutil.rmtree, then)
     assert status == 1
-    assert error.startswith("error: ") and f"{inside}/" in error
-    assert "No such file or directory" in error
+    assert error.startswith("error: ") and str(inside) in error
     assert error.count("\n") == 1
     left = [path.name for path in inside.glob("*")]
     assert left in ([], ["tensorboard"])  # which that library makes for a new stage
