@@ -152,6 +152,7 @@ def train(
             note=desk.progress.note,
         )
         desk.progress.begin(place, done)
+        desk.watchdog.watch(f"reading the images of step {done + 1} of {stage}")
         for batch in stream:
             done, rows = done + 1, cluster.put(batch, axis=1)
             desk.watchdog.watch(f"step {done} of {stage}")
@@ -171,6 +172,8 @@ def train(
                 desk.checkpoints.wait()
                 raise desk.interruption.ends(saved)
             turn_aside(this, desk, stage, done, state, frozen, stream)
+            desk.watchdog.watch(f"reading the images of step {done + 1} of {stage}")
+    desk.watchdog.watch(f"consolidating {stage}")
     desk.interruption.release()
     desk.progress.end()
     return state
