@@ -36,17 +36,19 @@ class Holder:
         pid: number of the process.
         host: name of its machine.
         since: when it took the lock, ISO 8601.
+        numbering: what its number counts in, see `_numbering`.
     """
 
     pid: int
     host: str
     since: str
+    numbering: str = ""
 
     @classmethod
     def now(cls) -> "Holder":
         """Describe this process."""
         since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return cls(os.getpid(), socket.gethostname(), since)
+        return cls(os.getpid(), socket.gethostname(), since, _numbering())
 
     @classmethod
     def read(cls, file: IO[str]) -> "Holder | None":
@@ -65,8 +67,11 @@ class Holder:
         file.flush()
 
     def is_gone(self) -> bool:
-        """Say whether it is certain that the process has ended: one of this machine."""
-        if self.host != socket.gethostname():
+        """Say whether it is certain that the process has ended: one of this machine.
+
+        And of this boot and this container: elsewhere another process has its number.
+        """
+        if (self.host, self.numbering) != (socket.gethostname(), _numbering()):
             return False
         if self.pid == os.getpid():
             return True
@@ -77,6 +82,19 @@ class Holder:
         except PermissionError:
             pass
         return False
+
+
+def _numbering() -> str:
+    """Name the boot and the namespace in which processes here are numbered.
+
+    Containers share a host's boot, and may share its name; their processes are numbered
+    from 1 in each. Empty where the system does not tell.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
+        return f"{boot.strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Locks: who waits, who is refused, and what a dead process leaves behind."""
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import json
@@ -12,14 +13,14 @@ import sys
 import pytest
 
 from ckda_jax import locks
-from ckda_jax.locks import check_held, exclusive, locked
+from ckda_jax.locks import Holder, check_held, exclusive, locked
 from ckda_jax.structs import InputError
 
 
-def write(path, pid, host=None):
+def write(path, pid, **changes):
     """Write a lock file as a process would."""
-    host = host or socket.gethostname()
-    path.write_text(json.dumps({"pid": pid, "host": host, "since": "2026"}))
+    own = dataclasses.asdict(Holder.now())
+    path.write_text(json.dumps(own | {"pid": pid, "since": "2026"} | changes))
 
 
 def test_a_lock_keeps_others_out_and_leaves_nothing(tmp_path):
@@ -170,6 +171,17 @@ def test_without_locks_nothing_is_taken_from_another_machine(tmp_path, lockless)
         exclusive(path, "runs/a"),
     ):
         pass
+
+
+def test_without_locks_nothing_is_taken_from_another_container(tmp_path, lockless):
+    """Of one host name, whose processes have the same numbers."""
+    path = tmp_path / ".lock"
+    write(path, os.getpid(), numbering="another")
+    with pytest.raises(InputError, match="locked by pid"), exclusive(path, "runs/a"):
+        pass
+    write(path, os.getpid())
+    with exclusive(path, "runs/a"):
+        assert json.loads(path.read_text())["since"] != "2026"
 
 
 def test_without_locks_the_last_to_write_a_stale_file_has_it(

@@ -20,7 +20,8 @@ class Watchdog:
     process after the same time, with status 1 and the stacks alone.
 
     Args:
-        limit: seconds that one step, save or batch of an evaluation may take; 0: any.
+        limit: seconds that the reading of a batch, one step, save or batch of an
+            evaluation may take; 0: any.
         resume: the command that goes on with the run, for the last line.
     """
 
