@@ -68,8 +68,8 @@ class Watchdog:
         faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)
         line = (
             f"error: {doing} has taken {taken:.0f} s and config.train.step_limit is "
-            f"{self._limit:.10g}; another process, a disk or a device may hang (above: what "
-            f"every thread does). Go on with: {self._resume}\n"
+            f"{self._limit:.10g}; another process, a disk or a device may hang (above: "
+            f"what every thread does). Go on with: {self._resume}\n"
         )
         os.write(2, line.encode())
         os._exit(EXCEEDED)
