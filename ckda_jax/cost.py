@@ -92,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         content |= measure(config, plan, Console(stderr=True, highlight=False))
         tables.print_tables(costs.measured_tables(content), console)
     if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.json, content)
     return 0
 
