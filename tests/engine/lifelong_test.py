@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ckda_jax.data.pipeline import TrainingStream
 from ckda_jax.engine import lifelong
 from ckda_jax.engine.checkpoint import Position
 from ckda_jax.engine.divergence import Divergence
@@ -127,30 +128,17 @@ def test_a_loader_that_hangs_is_named(assembled, snapshot, desk, monkeypatch):
     watched, awaited = [], []
     monkeypatch.setattr(desk.watchdog, "watch", watched.append)
 
-    class Stream:
-        """A stage's batches, which note what is watched when one is asked for."""
+    reads = TrainingStream.__next__
 
-        def __init__(self, stage):
-            self._batches = assembled.stream(stage)
+    def read(stream):
+        awaited.append(watched[-1])
+        return reads(stream)
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self._batches.close()
-
-        def __iter__(self):
-            return self
-
-        def __next__(self):
-            awaited.append(watched[-1])
-            return next(self._batches)
-
+    monkeypatch.setattr(TrainingStream, "__next__", read)
     run = dataclasses.replace(
         assembled,
         pauses=every(9, checkpoint_every=9),
         step=lambda state, frozen, rows: (state, {}),
-        stream=Stream,
     )
     monkeypatch.setattr(lifelong, "Divergence", lambda **_: Fetched())
     monkeypatch.setattr(Fetched, "add", lambda *_: None)
