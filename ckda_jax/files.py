@@ -1,9 +1,11 @@
 """Files written whole or not at all, and JSON that any reader accepts."""
 
+import contextlib
+import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,36 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_all(file: io.FileIO, content: bytes) -> None:
+    """Write to an unbuffered file, of which the system may take a part at a time.
+
+    What cannot be written is lost: no later `close` tries again, and fails again.
+    """
+    while content:
+        content = content[file.write(content) :]
+
+
+@contextlib.contextmanager
+def writes(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise what a file system refuses as an error that names a path and a remedy.
+
+    Raises:
+        OSError: with what the system said.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise refused(path, error.strerror or str(error)) from error
+
+
+def refused(path: str | os.PathLike[str], cause: str) -> OSError:
+    """Make the error of something that cannot be written."""
+    return OSError(
+        f"{os.fspath(path)}: cannot be written ({cause}); make room or give another "
+        "--workdir, then run the same command again"
+    )
 
 
 def finite(value: Any) -> Any:

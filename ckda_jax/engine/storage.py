@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from ckda_jax.engine.manifest import Damage
+from ckda_jax.files import refused
 from ckda_jax.structs import InputError, Tree
 
 LONGEST_CAUSE = 300
@@ -69,10 +70,7 @@ def writes(folder: Path, clear: Callable[[], None]) -> Iterator[None]:
         text = " ".join(str(error).split())
         said = SYSTEM.search(text)
         cause = said[1].strip() if said else text[:LONGEST_CAUSE]
-        raise OSError(
-            f"{folder}: cannot be written ({cause}); make room or give another "
-            "--workdir, then run the same command again"
-        ) from error
+        raise refused(folder, cause) from error
 
 
 def check_room(arrays: Tree) -> None:
