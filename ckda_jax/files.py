@@ -1,6 +1,7 @@
 """Files written whole or not at all, and JSON that any reader accepts."""
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -39,7 +40,10 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file whole or not at all: a reader sees the old content or the new."""
+    """Write a file whole or not at all: a reader sees the old content or the new.
+
+    When this returns, the new content is on the disk, whatever happens to the machine.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -49,8 +53,25 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Wait until the disk knows the names in a folder: what was put there, or renamed.
+
+    A file that is synchronised may be nameless after a power loss without it. Some file
+    systems of a network refuse, whose server keeps the names.
+    """
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(number)
 
 
 def write_all(file: io.FileIO, content: bytes) -> None:

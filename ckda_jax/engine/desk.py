@@ -59,9 +59,10 @@ class Desk:
     def save(
         self, stage: Stage, done: int, state: TrainState, stream: TrainingStream
     ) -> str:
-        """Save a checkpoint inside a stage; return what to call it."""
+        """Save a checkpoint inside a stage, and the log; return what to call it."""
         name = f"step {done} of {stage}"
         self.watchdog.watch(f"saving {name}")
+        self.writer.sync()
         position = Position(stage.index, done)
         self.checkpoints.save_step(position, state, stream.get_state())
         return name

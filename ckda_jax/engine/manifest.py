@@ -4,6 +4,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,7 @@ from typing import Any
 import jax
 
 import ckda_jax
-from ckda_jax.files import CONFIG, DATA, finite, write_json
+from ckda_jax.files import CONFIG, DATA, finite, sync_folder, write_text
 
 MANIFEST = "manifest.json"
 """In the folder of a checkpoint."""
@@ -38,31 +39,31 @@ def write(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write the manifest of a finished folder, whose files are read for it.
 
     It holds, beside the facts given, the size and SHA-256 of every file, and the
-    versions and devices that the run has.
+    versions and devices that the run has. All that it tells of is on the disk when this
+    returns: what was read may so far have been in memory only, and gone after a power
+    loss.
 
     Args:
         folder: of the checkpoint.
         facts: what else is to be known of it, in JSON's types.
 
     Raises:
-        OSError: the folder is gone, or cannot be written.
+        OSError: the folder is gone, or cannot be written; or it has so many files that
+            the manifest would be too large.
     """
     folder.stat()
-    files = {
-        path.relative_to(folder).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": sha256(path),
-        }
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST
-    }
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+        elif path != folder / MANIFEST:
+            files[path.relative_to(folder).as_posix()] = _settle(path)
     made_by = {
         "versions": versions(),
         "devices": jax.device_count(),
         "processes": jax.process_count(),
     }
-    content = {"format": FORMAT, **facts, **made_by, "files": files}
-    write_json(folder / MANIFEST, sealed(content))
+    _write(folder, {"format": FORMAT, **facts, **made_by, "files": files})
 
 
 def add(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -71,7 +72,7 @@ def add(folder: Path, facts: Mapping[str, Any]) -> None:
     Raises:
         Damage: there is none, or it cannot be understood.
     """
-    write_json(folder / MANIFEST, sealed(read(folder) | dict(facts)))
+    _write(folder, read(folder) | dict(facts))
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,6 +157,22 @@ def versions() -> dict[str, str]:
     """List the versions that decide a run's bits."""
     own = {"python": platform.python_version(), "ckda_jax": ckda_jax.__version__}
     return own | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _write(folder: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(sealed(content), indent=1) + "\n"
+    if len(text) > LARGEST:  # as `json` writes it, a character is a byte
+        count = len(content["files"])
+        raise OSError(f"a {MANIFEST} of {count} files is larger than {LARGEST} bytes")
+    write_text(folder / MANIFEST, text)
+
+
+def _settle(path: Path) -> dict[str, Any]:
+    """Bring a file to the disk; return what a manifest tells of it."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": file.tell(), "sha256": digest}
 
 
 def _verify_file(folder: Path, name: str, told: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ckda_jax.engine import manifest
 from ckda_jax.engine.manifest import MANIFEST, Damage
+from ckda_jax.files import sync_folder
 
 STEPS_PER_STAGE = 10_000_000
 """More steps than a stage has: `stage * STEPS_PER_STAGE + step` orders positions."""
@@ -104,12 +105,17 @@ class Shelf:
         return path
 
     def put(self, written: Path, position: Position) -> None:
-        """Move a written folder to its place; what lies there is set aside."""
+        """Move a written folder to its place; what lies there is set aside.
+
+        The disk knows the place when this returns: an older checkpoint may go.
+        """
         target = self.folder(position)
         if target.exists():
             self.set_aside(position)
         target.parent.mkdir(exist_ok=True)
         os.rename(written, target)
+        for folder in (target.parent, self.root, self.root.parent):
+            sync_folder(folder)
 
     def rate(self, position: Position, score: float) -> None:
         """Put a score into the manifest of a checkpoint."""

@@ -95,6 +95,19 @@ class Writer:
         write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
         self._lines = _append_to(self._path)
 
+    def sync(self) -> None:
+        """Wait until all that was logged is on the disk.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._lines is not None:
+            with writes(self._path):
+                os.fsync(self._lines.fileno())
+        if self._events is not None:
+            with writes(self._workdir / TENSORBOARD):
+                self._events[1].sync()
+
     def close(self) -> None:
         """Close the files; a second call does nothing."""
         if self._lines is not None:

@@ -9,6 +9,7 @@ from ckda_jax.engine.checkpoint import Position
 from ckda_jax.engine.interruption import Interruption
 from ckda_jax.engine.watchdog import Watchdog
 from ckda_jax.structs import Interrupted
+from tests import runs
 
 
 class Listening(Watchdog):
@@ -27,14 +28,18 @@ class Asked(Interruption):
         return True
 
 
-def test_a_saved_step_is_called_by_its_place(desk, assembled, snapshot):
+def test_a_saved_step_is_called_by_its_place_and_saved_with_the_log(
+    desk, assembled, snapshot, tmp_path, monkeypatch
+):
     desk = dataclasses.replace(desk, watchdog=Listening())
     first, second = assembled.stages
     state, _ = lifelong.begin(assembled, second, snapshot, first.info)
     with assembled.stream(second) as stream:
+        done = runs.record_disk(monkeypatch)
         name = desk.save(second, 3, state, stream)
     assert name == "step 3 of stage 2 (sysu)"
     assert desk.watchdog.heard == f"saving {name}"
+    assert done[0] == ("sync", tmp_path / "metrics.jsonl")
     assert desk.checkpoints.latest_position() == Position(1, 3)
 
 

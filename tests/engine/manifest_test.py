@@ -162,6 +162,16 @@ def test_facts_are_added_and_sealed(folder):
     assert manifest.verify(folder, FACTS)["score"] is None
 
 
+def test_a_manifest_too_large_to_be_read_is_not_written(folder, monkeypatch):
+    before = (folder / "manifest.json").read_bytes()
+    monkeypatch.setattr(manifest, "LARGEST", len(before))
+    manifest.write(folder, FACTS)
+    assert (folder / "manifest.json").read_bytes() == before
+    with pytest.raises(OSError, match=rf"of 2 files is larger than {len(before)} byt"):
+        manifest.write(folder, FACTS | {"more": "x"})
+    assert manifest.verify(folder, FACTS)["stage"] == 1
+
+
 def test_what_a_file_manager_leaves_does_no_harm(folder):
     (folder / ".DS_Store").write_bytes(b"x")
     assert manifest.verify(folder, FACTS)["stage"] == 1

@@ -121,6 +121,17 @@ def test_a_full_disk_is_an_error_whichever_file_meets_it_first(tmp_path, first):
     assert 2 < len(positions(tmp_path)) < 60
 
 
+def test_what_was_logged_is_brought_to_the_disk(tmp_path, monkeypatch):
+    writer = Writer(tmp_path)
+    log(writer, (0, 10))
+    done = runs.record_disk(monkeypatch)
+    writer.sync()
+    writer.close()
+    writer.sync()
+    (events,) = (tmp_path / "tensorboard" / "stage1").iterdir()
+    assert done == [("sync", tmp_path / "metrics.jsonl"), ("sync", events)]
+
+
 def test_broken_line_is_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"stage": 0}\n[1]\n')
