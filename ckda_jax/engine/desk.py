@@ -52,9 +52,11 @@ class Desk:
             yield
         finally:
             self.watchdog.watch("finishing what is written")
-            self.progress.end()
-            self.writer.close()
-            self.checkpoints.close()
+            # Of what goes wrong here none hides another, and none is left out.
+            with contextlib.ExitStack() as stack:
+                stack.callback(self.checkpoints.close)
+                stack.callback(self.writer.close)
+                self.progress.end()
 
     def save(
         self, stage: Stage, done: int, state: TrainState, stream: TrainingStream

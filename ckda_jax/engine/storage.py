@@ -27,8 +27,8 @@ AFTERMATH = re.compile(
 )
 """How the errors begin that files still in work raise when another one failed."""
 
-SYSTEM = re.compile(r"([^:\[\]]+) \[os_error_code")
-"""What the system said, inside of the page that TensorStore makes of it."""
+SYSTEM = re.compile(r"\[os_error_code='(\d+)'\]")
+"""The number of the system's error, in the page that TensorStore makes of it."""
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def writes(folder: Path, clear: Callable[[], None]) -> Iterator[None]:
         clear()
         text = " ".join(str(error).split())
         said = SYSTEM.search(text)
-        cause = said[1].strip() if said else text[:LONGEST_CAUSE]
+        cause = os.strerror(int(said[1])) if said else text[:LONGEST_CAUSE]
         raise refused(folder, cause) from error
 
 
