@@ -10,11 +10,12 @@ from collections.abc import Iterator
 import jax
 
 from ckda_jax.data.pipeline import TrainingStream
+from ckda_jax.engine import storage
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.interruption import Interruption
 from ckda_jax.engine.results import Results
 from ckda_jax.engine.stage import Stage
-from ckda_jax.engine.state import TrainState
+from ckda_jax.engine.state import Snapshot, TrainState
 from ckda_jax.engine.watchdog import Watchdog
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import Writer
@@ -52,11 +53,12 @@ class Desk:
             yield
         finally:
             self.watchdog.watch("finishing what is written")
-            # Of what goes wrong here none hides another, and none is left out.
-            with contextlib.ExitStack() as stack:
-                stack.callback(self.checkpoints.close)
-                stack.callback(self.writer.close)
-                self.progress.end()
+            try:
+                with storage.hides_nothing():
+                    self.progress.end()
+                    self.writer.close()
+            finally:
+                self.checkpoints.close()
 
     def save(
         self, stage: Stage, done: int, state: TrainState, stream: TrainingStream
@@ -68,6 +70,23 @@ class Desk:
         position = Position(stage.index, done)
         self.checkpoints.save_step(position, state, stream.get_state())
         return name
+
+    def save_end(self, stage: Stage, left: Snapshot) -> None:
+        """Save what a stage leaves behind, and wait until it is saved.
+
+        A kill during the evaluation that follows costs no learning, nor does a signal
+        that comes meanwhile.
+
+        Raises:
+            Interrupted: the run is to end, and all is saved.
+        """
+        self.watchdog.watch(f"saving {stage}")
+        self.interruption.hold()
+        self.writer.sync()
+        self.checkpoints.save_stage(stage.index, left.variables, left.memory)
+        self.checkpoints.wait()
+        self.interruption.release()
+        self.interruption.check()
 
     def pulse(self) -> None:
         """Notice that an evaluation goes on, and end it if the run is to end.

@@ -1,12 +1,15 @@
 """The manifest of a checkpoint: what its files must be, written when they all are."""
 
+import contextlib
+import errno
 import functools
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,6 +32,18 @@ LARGEST = 16 * 2**20
 
 PACKAGES = ("jax", "jaxlib", "flax", "orbax-checkpoint", "numpy")
 """Whose versions decide a run's bits, beside this one's and Python's."""
+
+
+DAMAGING = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EIO,
+    errno.EBADMSG,
+}
+"""Errors of the system that tell of a file, and not of this moment or this user."""
 
 
 class Damage(Exception):
@@ -87,18 +102,18 @@ def read(folder: Path) -> dict[str, Any]:
 
     Raises:
         Damage: there is none, or it cannot be understood.
+        OSError: it cannot be read now.
     """
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > LARGEST:
-            raise Damage(f"{MANIFEST} is larger than {LARGEST} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with _tells_damage(MANIFEST):
+            if path.stat().st_size > LARGEST:
+                raise Damage(f"{MANIFEST} is larger than {LARGEST} bytes")
+            content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content, dict) and content != sealed(content):
             raise Damage(f"{MANIFEST} has another SHA-256")
-    except FileNotFoundError:
-        raise Damage(f"{MANIFEST} is missing") from None
     # A RecursionError: brackets within brackets.
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         cause = type(error).__name__
         raise Damage(f"{MANIFEST} cannot be read ({cause})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -122,6 +137,7 @@ def verify(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         Damage: a file is missing or is not what it was.
+        OSError: a file cannot be read now; it may be as it was.
     """
     content = read(folder)
     for name, value in facts.items():
@@ -184,9 +200,10 @@ def _verify_file(folder: Path, name: str, told: Any) -> None:
     except (KeyError, TypeError, ValueError):
         raise Damage(f"{MANIFEST} says nothing of {name!r}") from None
     try:
-        _compare(folder, name, size, digest)
+        with _tells_damage(name):
+            _compare(folder, name, size, digest)
     # ValueError: no name of a file. RuntimeError: links that lead to each other.
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         raise Damage(f"{name} cannot be read ({error})") from error
 
 
@@ -194,10 +211,27 @@ def _compare(folder: Path, name: str, size: int, digest: str) -> None:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise Damage(f"{name} is a link out of the checkpoint")
-    if not path.is_file():
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
         raise Damage(f"{name} is missing")
-    found = path.stat().st_size
-    if found != size:
-        raise Damage(f"{name} has {found} bytes, not {size}")
+    if found.st_size != size:
+        raise Damage(f"{name} has {found.st_size} bytes, not {size}")
     if sha256(path) != digest:
         raise Damage(f"{name} has another SHA-256")
+
+
+@contextlib.contextmanager
+def _tells_damage(name: str) -> Iterator[None]:
+    """Tell a file that is damaged from one that cannot be read at the moment.
+
+    A server that does not answer, too many open files or a missing right say nothing
+    of what is in a file, which must not be given up for it.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise Damage(f"{name} is missing") from None
+    except OSError as error:
+        if error.errno not in DAMAGING:
+            raise
+        raise Damage(f"{name} cannot be read ({error.strerror})") from error

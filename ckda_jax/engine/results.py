@@ -70,7 +70,7 @@ class Results:
         """Write the file, with what `record` has put into it meanwhile."""
         if not self.writes:
             return
-        with _locked(self.path):
+        with writing(self.path):
             if self.path.exists():
                 self.content["protocols"] = read(self.path)["protocols"]
             write_json(self.path, self.content)
@@ -105,7 +105,7 @@ def record(path: Path, rows: list[dict[str, Any]]) -> None:
     Raises:
         InputError: there is no such file, or it is damaged.
     """
-    with _locked(path):
+    with writing(path):
         content = read(path)
         kept = {_where(row): row for row in (*content["protocols"], *rows)}
         content["protocols"] = list(kept.values())
@@ -116,7 +116,8 @@ def _where(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in ("stage", "dataset", "protocol"))
 
 
-def _locked(path: Path) -> contextlib.AbstractContextManager[bool]:
+def writing(path: Path) -> contextlib.AbstractContextManager[bool]:
+    """Keep every other process from writing a results file."""
     return locked(path.with_name(f".{path.name}.lock"))
 
 

@@ -56,7 +56,7 @@ def writes(folder: Path, clear: Callable[[], None]) -> Iterator[None]:
 
     Args:
         folder: below which is written.
-        clear: removes what was written so far.
+        clear: removes what was written so far, if it can.
 
     Raises:
         OSError: with what the system said.
@@ -66,11 +66,25 @@ def writes(folder: Path, clear: Callable[[], None]) -> Iterator[None]:
             yield
     # TensorStore raises ValueError for what the file system refuses.
     except (OSError, ValueError, Damage) as error:
-        clear()
+        with contextlib.suppress(OSError):
+            clear()
         text = " ".join(str(error).split())
         said = SYSTEM.search(text)
         cause = os.strerror(int(said[1])) if said else text[:LONGEST_CAUSE]
         raise refused(folder, cause) from error
+
+
+@contextlib.contextmanager
+def hides_nothing() -> Iterator[None]:
+    """Print an error in place of raising it, where another one is under way."""
+    earlier = sys.exception()
+    try:
+        yield
+    except Exception as error:
+        if earlier is None:
+            raise
+        first, _, _ = str(error).partition("\n")
+        print(f"error: {first}", file=sys.stderr)
 
 
 def check_room(arrays: Tree) -> None:

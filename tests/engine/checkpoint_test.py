@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 import warnings
+from concurrent import futures
 
 import chex
 import jax
@@ -14,7 +15,7 @@ import pytest
 
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.state import TrainState
-from ckda_jax.structs import InputError
+from ckda_jax.structs import InputError, Interrupted
 from tests import runs
 
 
@@ -261,6 +262,24 @@ def test_closing_raises_what_went_wrong_but_hides_no_error_before_it(tmp_path):
             raise KeyError
         finally:
             checkpoints.close()
+
+
+def test_whoever_is_interrupted_while_waiting_still_hears_what_went_wrong(
+    tmp_path, monkeypatch, capsys
+):
+    checkpoints, waits = failing(tmp_path), futures.wait
+
+    def interrupt(these):
+        monkeypatch.setattr(futures, "wait", waits)
+        raise Interrupted(15, "terminated")
+
+    monkeypatch.setattr(futures, "wait", interrupt)
+    with pytest.raises(Interrupted):
+        try:
+            checkpoints.wait()
+        finally:
+            checkpoints.close()
+    assert "cannot be written (File too large)" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_gone_is_not_made_again(tmp_path):

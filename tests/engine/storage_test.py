@@ -33,9 +33,29 @@ def test_what_is_written_fails_with_the_words_of_the_system(tmp_path, page):
     assert cleared == [True]
 
 
+def test_what_cannot_be_cleared_away_hides_no_error(tmp_path):
+    def clear():
+        raise OSError("cannot be removed")
+
+    with pytest.raises(OSError, match="No room"), storage.writes(tmp_path, clear):
+        raise OSError("No room")
+
+
 def test_other_errors_are_nobodys_business(tmp_path):
     with pytest.raises(KeyError), storage.writes(tmp_path, lambda: None):
         raise KeyError
+
+
+def test_an_error_that_is_under_way_is_not_hidden(capsys):
+    with pytest.raises(RuntimeError, match="first"):
+        try:
+            raise RuntimeError("first")
+        finally:
+            with storage.hides_nothing():
+                raise ValueError("second\nof two lines")
+    assert capsys.readouterr().err == "error: second\n"
+    with pytest.raises(ValueError, match="alone"), storage.hides_nothing():
+        raise ValueError("alone")
 
 
 def test_arrays_larger_than_the_machine_are_refused():
