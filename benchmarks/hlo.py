@@ -164,6 +164,8 @@ def _runs(computations: dict[str, list[_Instruction]], entry: str) -> dict[str, 
 
 
 def _collective(line: _Instruction, kind: str, times: int) -> Collective:
+    if line.operation == "collective-permute-start":
+        raise ValueError(f"{line.operation}: of no CPU's program, and not understood")
     size = sum(
         BYTES[dtype] * math.prod(_sides(sides))
         for dtype, sides in _SHAPE.findall(line.shape)

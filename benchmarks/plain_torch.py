@@ -121,7 +121,8 @@ class Base(nn.Module):
         patches = self.patch_embed.proj(images + prompt).flatten(2).transpose(1, 2)
         b = len(images) // 2
         tokens = torch.cat([self.cls_token.expand(2 * b, -1, -1), patches], dim=1)
-        modality = self.mod_embed[[1] * b + [0] * b]
+        visible, infrared = self.mod_embed[1:], self.mod_embed[:1]
+        modality = torch.cat([x.expand(b, -1, -1) for x in (visible, infrared)])
         tokens = F.dropout(tokens + self.pos_embed + modality, self.size.dropout, train)
         return prompt, self.norm(self.blocks(tokens))[:, 0]
 

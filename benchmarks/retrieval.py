@@ -72,6 +72,7 @@ def main() -> None:
     names = RULE_NAMES[1:] if args.large else RULE_NAMES
     rows = compare((query, gallery), chosen, names, args.repeats)
     figures = {"sizes": sizes, "rows": rows, "machine": machine()}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(args.out, figures)
     print(markdown(figures))
 

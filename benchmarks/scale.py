@@ -199,7 +199,7 @@ def arguments(
     present = jax.ShapeDtypeStruct((m,), bool)
     batch = Batch(images=images, labels=rows, example=rows, present=present)
     shared = jax.tree.map(
-        lambda x: cluster.over_data(1) if x.ndim > 1 else cluster.replicated(), batch
+        lambda x: cluster.over_devices(1) if x.ndim > 1 else cluster.replicated(), batch
     )
     state, frozen = (placed(x, cluster.shardings(x)) for x in (state, frozen))
     return state, frozen, placed(batch, shared)

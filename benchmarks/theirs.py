@@ -21,6 +21,11 @@ class Theirs:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if options["device"] == "cpu":
             self.device = torch.device("cpu")
+        # Float32 is float32, as on our side, and not TF32.
+        torch.backends.cudnn.allow_tf32 = False
+        self.mean, self.std = (
+            torch.tensor(x, device=self.device)[:, None, None] for x in (MEAN, STD)
+        )
         self.wrap = torch.compile if options["compiled"] else lambda function: function
 
     def _make(self, size: Size, name: str) -> plain_torch.Twin:
@@ -57,10 +62,7 @@ class Theirs:
         return torch.from_numpy(drawn.transpose(0, 3, 1, 2).copy()).to(self.device)
 
     def _normalise(self, raw: torch.Tensor) -> torch.Tensor:
-        mean, std = (
-            torch.tensor(x, device=self.device)[:, None, None] for x in (MEAN, STD)
-        )
-        return (raw / 255 - mean) / std
+        return (raw / 255 - self.mean) / self.std
 
     def _cast(self) -> Any:
         """Return the context of mixed precision, or one that changes nothing."""
@@ -116,7 +118,7 @@ class Theirs:
         """Return the rate of a product of square matrices in FLOP/s."""
         dtype = getattr(torch, self.options["dtype"])
         if not hasattr(self, "square"):
-            self.square = torch.ones(side, side, dtype=dtype, device=self.device) / side
+            self.square = torch.randn(side, side, dtype=dtype, device=self.device)
             (self.square @ self.square).sum().item()
         begin = time.perf_counter()
         for _ in range(3):

@@ -45,11 +45,12 @@ def report(
         extended: directory of the run that it extends, whose weights it starts from.
     """
     params = variables["params"]
+    devices = draft.evaluator.embedder.cluster.mesh.size
     return [
         *(_stage_line(stage, build.modalities(config)) for stage in draft.stages),
         *_protocol_lines(draft),
         *_parameter_lines(params),
-        _memory_line(config, params),
+        _memory_line(config, params, devices),
         f"weights  {extended or config.init.weights or 'random'}",
         *([f"would draw  {folder}/world"] if config.data.synthetic.enabled else []),
         f"would write  {folder}/  {WRITTEN}",
@@ -92,30 +93,43 @@ def _parameter_lines(params: Tree) -> list[str]:
     ]
 
 
-def _memory_line(config: ConfigDict, params: Tree) -> str:
-    state, activations = estimate(config, params)
+def _memory_line(config: ConfigDict, params: Tree, devices: int) -> str:
+    state, activations = estimate(config, params, devices)
     parts = build.micro_batches(config)
+    each = f" on each of {devices} devices" if devices > 1 else ""
     of = f" of one of {parts} micro-batches" if parts > 1 else ""
     return (
-        f"memory  at least {(state + activations) / GIB:.2f} GiB: weights, gradients, "
-        f"moments and teacher {state / GIB:.2f}, activations {activations / GIB:.2f}"
-        f"{of}; more config.train.micro_batches or config.model.remat take less"
+        f"memory  at least {(state + activations) / GIB:.2f} GiB{each}: weights, "
+        f"gradients, moments and teacher {state / GIB:.2f}, activations "
+        f"{activations / GIB:.2f}{of}; more config.train.micro_batches or "
+        "config.model.remat take less"
     )
 
 
-def estimate(config: ConfigDict, params: Tree) -> tuple[int, int]:
+def estimate(config: ConfigDict, params: Tree, devices: int = 1) -> tuple[int, int]:
     """Estimate from below the bytes of a training step: its state, and activations.
 
     A block makes about `(8 + 2 r) d + 2 heads n` numbers per token (r the MLP ratio, d
-    the width, n the tokens of an image). The backward pass holds those of every block,
-    or the d that enter each where blocks are recomputed, beside all those of one; and
-    it makes as many gradients of one. It sees one micro-batch at a time.
+    the width, n the tokens of an image), of which products are `(6 + r) d + heads n`.
+    The backward pass holds the d that enter each block, the products of every block
+    unless these are recomputed, and the rest of one. It sees one micro-batch at a time.
+
+    Args:
+        config: resolved and locked.
+        params: of the model.
+        devices: that share a batch, and with FSDP the state.
+
+    Returns:
+        Bytes on one device.
     """
     weights = sum(leaf.nbytes for leaf in trees.named_leaves(params).values())
+    state = 5 * weights // (devices if config.mesh.parameters == "fsdp" else 1)
     size = config.model
     tokens = math.prod(build.grid(config))
-    block = (8 + 2 * size.mlp_ratio) * size.width + 2 * size.heads * tokens
-    kept = size.depth * size.width + block if size.remat else size.depth * block
-    images = build.images_per_step(config) // build.micro_batches(config)
+    everything = (8 + 2 * size.mlp_ratio) * size.width + 2 * size.heads * tokens
+    products = (6 + size.mlp_ratio) * size.width + size.heads * tokens
+    held = 0 if size.remat else products
+    kept = size.depth * (size.width + held) + everything - held
+    images = build.images_per_step(config) // build.micro_batches(config) // devices
     width = 4 if size.dtype == "float32" else 2
-    return 5 * weights, int(images * tokens * (kept + block) * width)
+    return state, int(images * tokens * kept * width)

@@ -92,14 +92,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         content |= measure(config, plan, Console(stderr=True, highlight=False))
         tables.print_tables(costs.measured_tables(content), console)
     if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.json, content)
     return 0
 
 
 def _batches(args: argparse.Namespace) -> list[int]:
     """Read the batch sizes, and refuse numbers that nothing can be measured with."""
-    if args.repeats < 1:
-        raise InputError(f"--repeats {args.repeats}: must be at least 1")
+    if args.repeats < timing.FEWEST:
+        raise InputError(
+            f"--repeats {args.repeats}: must be at least {timing.FEWEST}, or no "
+            "interval holds a median with 95 %"
+        )
     if args.identities < 1:
         raise InputError(f"--identities {args.identities}: must be at least 1")
     try:
@@ -142,10 +146,9 @@ def on_paper(config: ConfigDict, identities: int) -> dict[str, Any]:
     of them, once more where blocks are recomputed and once more in micro-batches; and
     the teacher's.
     """
-    params = build.shapes(config, build.learner(config, identities, identities))[
-        "params"
-    ]
-    parts = flops.parts(learns.model, params)
+    learns = build.learner(config, identities, identities)
+    params = build.shapes(config, learns)["params"]
+    parts = flops.parts(build.model(config, identities), params)
     forward = sum(part.flops for part in parts)
     images = build.images_per_step(config)
     passes = 3 + config.model.remat + (build.micro_batches(config) > 1)
@@ -200,7 +203,8 @@ def measure(config: ConfigDict, plan: Plan, console: Console) -> dict[str, Any]:
     learns = build.learner(config, plan.identities, plan.identities)
     variables = build.variables(config, learns)
     memory = learns.method.init(jax.random.key(1), variables)
-    without = dataclasses.replace(learns, model=bare(learns.model))
+    model = build.model(config, plan.identities)
+    without = dataclasses.replace(learns, model=bare(model))
     sides = {
         "prompted": embedding(learns, plan.modality),
         "bare": embedding(without, plan.modality),

@@ -42,10 +42,10 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all: a reader sees the old content or the new.
 
+    Its folder must be there: one that was taken away is not made again.
     When this returns, the new content is on the disk, whatever happens to the machine.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:

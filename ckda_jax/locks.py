@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import datetime
 import errno
+import functools
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,15 @@ from ckda_jax.structs import InputError
 
 SETTLING = 1.0
 """Seconds after which no other process still overwrites a lock file it found stale."""
+
+
+Held = Callable[[], bool]
+"""Asks whether a lock is still held."""
+
+
+def always() -> bool:
+    """Stand in for `Held` where nothing needs to be locked."""
+    return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,17 +36,19 @@ class Holder:
         pid: number of the process.
         host: name of its machine.
         since: when it took the lock, ISO 8601.
+        numbering: what its number counts in, see `_numbering`.
     """
 
     pid: int
     host: str
     since: str
+    numbering: str = ""
 
     @classmethod
     def now(cls) -> "Holder":
         """Describe this process."""
         since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return cls(os.getpid(), socket.gethostname(), since)
+        return cls(os.getpid(), socket.gethostname(), since, _numbering())
 
     @classmethod
     def read(cls, file: IO[str]) -> "Holder | None":
@@ -55,8 +67,11 @@ class Holder:
         file.flush()
 
     def is_gone(self) -> bool:
-        """Say whether it is certain that the process has ended: one of this machine."""
-        if self.host != socket.gethostname():
+        """Say whether it is certain that the process has ended: one of this machine.
+
+        And of this boot and this container: elsewhere another process has its number.
+        """
+        if (self.host, self.numbering) != (socket.gethostname(), _numbering()):
             return False
         if self.pid == os.getpid():
             return True
@@ -69,6 +84,19 @@ class Holder:
         return False
 
 
+def _numbering() -> str:
+    """Name the boot and the namespace in which processes here are numbered.
+
+    Containers share a host's boot, and may share its name; their processes are numbered
+    from 1 in each. Empty where the system does not tell.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
+        return f"{boot.strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
 @contextlib.contextmanager
 def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
     """Wait until no other process holds the lock of this name, and hold it.
@@ -76,13 +104,12 @@ def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
     The system takes the lock from a process that dies, however it dies.
 
     Args:
-        path: a file, made to be locked and removed afterwards.
+        path: a file, made in a folder that is there, to be locked; removed afterwards.
 
     Yields:
         False where the file system knows no locks: then nothing is held.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with open(path, "w", encoding="utf-8") as file:
             held = _lock(file, waits=True)
@@ -91,12 +118,12 @@ def locked(path: str | os.PathLike[str]) -> Iterator[bool]:
             try:
                 yield held
             finally:
-                path.unlink(missing_ok=True)
+                _remove(path, file)
             return
 
 
 @contextlib.contextmanager
-def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[Held]:
     """Hold a lock, or refuse at once where another process holds it.
 
     The system takes the lock from a process that dies. Where the file system knows no
@@ -104,14 +131,18 @@ def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     has ended, and from none of another machine.
 
     Args:
-        path: a file, made to be locked and to say who holds it; removed afterwards.
+        path: a file, made in a folder that is there, to be locked and to say who holds
+            it; removed afterwards.
         what: is locked, for the refusal.
+
+    Yields:
+        Asks whether the lock is still held: a lock is on a file, and its folder may be
+        moved away, upon which another process locks one of the same path.
 
     Raises:
         InputError: another process holds it.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with open(path, "a+", encoding="utf-8") as file:
             try:
@@ -125,10 +156,23 @@ def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[None]:
             else:
                 _write_over_the_dead(path, file, what)
             try:
-                yield
+                yield functools.partial(_is_there, path, file)
             finally:
-                path.unlink(missing_ok=True)
+                _remove(path, file)
             return
+
+
+def check_held(held: Held, folder: Path) -> None:
+    """Refuse to write where another process may be by now.
+
+    Raises:
+        OSError: the lock of that folder is no longer held.
+    """
+    if not held():
+        raise OSError(
+            f"{folder}: no longer held by this run, as it was moved or removed, or its "
+            "lock was; run the same command again where the checkpoints are"
+        )
 
 
 def _write_over_the_dead(path: Path, file: IO[str], what: str) -> None:
@@ -167,6 +211,12 @@ def _lock(file: IO[str], *, waits: bool) -> bool:
             raise
         return False
     return True
+
+
+def _remove(path: Path, file: IO[str]) -> None:
+    """Remove a lock file, but none that another process made since."""
+    if _is_there(path, file):
+        path.unlink(missing_ok=True)
 
 
 def _is_there(path: Path, file: IO[str]) -> bool:

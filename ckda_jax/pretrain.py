@@ -37,6 +37,7 @@ from ckda_jax.engine.stage import Pace, Stage, plan
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.engine.step import Learner, init_extra
 from ckda_jax.engine.watchdog import Watchdog
+from ckda_jax.locks import Held, check_held
 from ckda_jax.methods.attributes import attributes
 from ckda_jax.methods.combined import combine
 from ckda_jax.models.plain import PlainModel
@@ -69,20 +70,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(config)
     build.use_compile_cache(config.compile_cache)
     workdir.check(args.workdir, config, origin.Lineage())
-    with workdir.held(args.workdir):
+    with workdir.held(args.workdir) as held:
+        workdir.check(args.workdir, config, origin.Lineage())
         command = config_lib.command(parser(), argv)
-        pretrain(config, args, command, Console(highlight=False))
+        pretrain(config, args, command, Console(highlight=False), held)
     return 0
 
 
 def pretrain(
-    config: ConfigDict, args: argparse.Namespace, command: str, console: Console
+    config: ConfigDict,
+    args: argparse.Namespace,
+    command: str,
+    console: Console,
+    held: Held,
 ) -> None:
     """Train the backbone, write it with its sidecar, and report it."""
     with workdir.untouched_if_refused(args.workdir):
         run = assemble(config, args.workdir, console)
     workdir.claim(args.workdir, config, origin.Lineage())
-    trained = train(config, run, command, console)
+    trained = train(config, run, command, console, held)
+    check_held(held, run.workdir)
     path = run.workdir / BACKBONE
     digest = pretraining.export(path, trained.variables, build.grid(config))
     scores = {
@@ -242,7 +249,9 @@ def initial(learns: Learner, key: Key[Array, ""]) -> Tree:
     return jax.jit(init)(key)
 
 
-def train(config: ConfigDict, run: Run, command: str, console: Console) -> Snapshot:
+def train(
+    config: ConfigDict, run: Run, command: str, console: Console, held: Held
+) -> Snapshot:
     """Take the run to its end, or find it there; the same command goes on with it."""
     progress = Progress(
         [stage.name for stage in run.stages],
@@ -251,13 +260,15 @@ def train(config: ConfigDict, run: Run, command: str, console: Console) -> Snaps
         console=console,
     )
     checkpoints = Checkpoints(
-        run.workdir / origin.CHECKPOINTS, keep=config.train.keep_checkpoints
+        run.workdir / origin.CHECKPOINTS,
+        keep=config.train.keep_checkpoints,
+        held=held,
     )
     writer = Writer(run.workdir)
     loop = dataclasses.replace(run, datasets=())
     desk = Desk(
         checkpoints=checkpoints,
-        results=build.results(config, loop, None),
+        results=build.results(config, loop, None, held),
         writer=writer,
         progress=progress,
         interruption=Interruption(command),

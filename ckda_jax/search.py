@@ -106,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(finite(one)))
     if args.html is not None:
         note = f"{args.backend} search, cameras: {args.camera_rule}"
+        args.html.parent.mkdir(parents=True, exist_ok=True)
         write_text(args.html, answers_page.page(found, gallery, note))
     return 0
 

@@ -22,6 +22,7 @@ from ckda_jax.engine.desk import Desk
 from ckda_jax.engine.interruption import Interruption
 from ckda_jax.engine.run import Run
 from ckda_jax.engine.watchdog import Watchdog
+from ckda_jax.locks import Held, check_held
 from ckda_jax.reporting import html, tables
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import Writer
@@ -82,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         check.print_report(lines, Console(highlight=False, quiet=not cluster.is_main))
         return 0
-    with workdir.held(args.workdir):
+    with workdir.held(args.workdir) as held:
+        workdir.check(args.workdir, config, lineage)  # others may have been here since
         with workdir.untouched_if_refused(args.workdir):
             run = build.assemble(config, args.workdir, cluster, lineage)
             data = workdir.describe(run.stages, run.datasets)
@@ -94,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if cluster.is_main:
             workdir.record_changes(args.workdir, changes)
             workdir.claim(args.workdir, config, lineage, data)
-        train(config, run, before, config_lib.command(parser(), argv))
+        train(config, run, before, config_lib.command(parser(), argv), held)
     return 0
 
 
@@ -107,12 +109,20 @@ def _check_data(args: argparse.Namespace, data: workdir.Tables) -> list[str]:
 
 
 def train(
-    config: ConfigDict, run: Run, before: origin.Origin | None, command: str
+    config: ConfigDict,
+    run: Run,
+    before: origin.Origin | None,
+    command: str,
+    held: Held,
 ) -> None:
-    """Take a run to its end and report it; the same command goes on with it."""
+    """Take a run to its end and report it; the same command goes on with it.
+
+    Raises:
+        OSError: something cannot be written, or the run directory is no longer held.
+    """
     is_main = run.evaluator.embedder.cluster.is_main
     console = Console(highlight=False, quiet=not is_main)
-    results = build.results(config, run, before)
+    results = build.results(config, run, before, held)
     progress = Progress(
         [stage.name for stage in run.stages],
         [stage.steps for stage in run.stages],
@@ -120,7 +130,9 @@ def train(
         console=console,
     )
     checkpoints = Checkpoints(
-        run.workdir / origin.CHECKPOINTS, keep=config.train.keep_checkpoints
+        run.workdir / origin.CHECKPOINTS,
+        keep=config.train.keep_checkpoints,
+        held=held,
     )
     writer = Writer(run.workdir, active=is_main)
     desk = Desk(
@@ -134,6 +146,7 @@ def train(
     with desk.open():
         lifelong.run(run, desk)
     if is_main:
+        check_held(held, run.workdir)
         report = html.write_report(run.workdir, images=config.report.images)
         tables.print_results(results.content, console)
         console.print(f"report: {report}")

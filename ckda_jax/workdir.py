@@ -20,11 +20,12 @@ from ckda_jax import config as config_lib
 from ckda_jax.data.dataset import Dataset
 from ckda_jax.engine import consensus, origin, results
 from ckda_jax.engine.origin import CHECKPOINTS, Lineage, Origin
+from ckda_jax.engine.shelf import Shelf
 from ckda_jax.engine.stage import Stage
 from ckda_jax.files import CONFIG as CONFIG
 from ckda_jax.files import DATA as DATA
 from ckda_jax.files import EXAMPLES, RESULTS, write_json, write_text
-from ckda_jax.locks import exclusive
+from ckda_jax.locks import Held, always, exclusive
 from ckda_jax.reporting.writer import TENSORBOARD
 from ckda_jax.structs import InputError, Records
 
@@ -54,11 +55,18 @@ def check(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
     """Refuse a run directory that this run cannot write to or go on in; write nothing.
 
     Raises:
-        InputError: the directory cannot be written, or holds a run of another config.
+        InputError: the directory cannot be written, or holds a run of another config
+            or of one that is lost.
     """
     for folder in (workdir, *(workdir / name for name in FOLDERS)):
         _check_writable(workdir, folder)
+    consensus.of_main(lambda: _check_run(workdir, config, lineage))
+
+
+def _check_run(workdir: Path, config: ConfigDict, lineage: Lineage) -> None:
+    """Refuse a run directory in which another run than this one was."""
     if not (workdir / CONFIG).exists():
+        _check_unused(workdir)
         return
     old = config_lib.from_json(workdir / CONFIG)
     lines = config_lib.difference(old, config)
@@ -109,6 +117,10 @@ def data_changes(workdir: Path, found: Tables) -> list[str]:
     Raises:
         InputError: what they were cannot be read.
     """
+    return consensus.of_main(lambda: _data_changes(workdir, found))
+
+
+def _data_changes(workdir: Path, found: Tables) -> list[str]:
     path = workdir / DATA
     if not path.exists() or not (workdir / CONFIG).exists():
         return []
@@ -203,10 +215,13 @@ def read_origin(workdir: Path) -> Origin:
 
 
 @contextlib.contextmanager
-def held(workdir: Path) -> Iterator[None]:
+def held(workdir: Path) -> Iterator[Held]:
     """Keep every other run out of a run directory; of several processes, one does.
 
     The directory is made for its lock, and taken away if nothing else came into it.
+
+    Yields:
+        Asks whether it is still kept out, to be asked before something is written.
 
     Raises:
         InputError: another run is in it; all processes of this one end.
@@ -214,10 +229,18 @@ def held(workdir: Path) -> Iterator[None]:
     absent = [path for path in (workdir, *workdir.parents) if not path.exists()]
     with contextlib.ExitStack() as stack:
         stack.callback(_remove_if_empty, absent)
-        lock = exclusive(workdir / LOCK, f"--workdir {workdir}")
+
+        still_held = always
+
+        def take() -> None:
+            nonlocal still_held
+            workdir.mkdir(parents=True, exist_ok=True)
+            lock = exclusive(workdir / LOCK, f"--workdir {workdir}")
+            still_held = stack.enter_context(lock)
+
         # The others must not wait for one that is refused and leaves.
-        consensus.of_main(lambda: stack.enter_context(lock))
-        yield
+        consensus.of_main(take)
+        yield still_held
 
 
 @contextlib.contextmanager
@@ -278,6 +301,18 @@ def _lineage_difference(old: Lineage, new: Lineage) -> list[str]:
         for name in left
         if left[name] != right[name]
     ]
+
+
+def _check_unused(workdir: Path) -> None:
+    """Refuse results and checkpoints of which nobody knows what they are of."""
+    results, checkpoints = workdir / RESULTS, workdir / CHECKPOINTS
+    left = [results] if results.exists() else []
+    left += [checkpoints] if Shelf(checkpoints).positions() else []
+    if left:
+        raise InputError(
+            f"{workdir} holds {' and '.join(path.name for path in left)} of a run, but "
+            f"no {CONFIG}; restore that file, or give another --workdir"
+        )
 
 
 def _check_writable(workdir: Path, folder: Path) -> None:

@@ -89,8 +89,8 @@ def get_config() -> ConfigDict:
     train.step_limit = 1800.0  # seconds a step may take, compiling included; 0: any
 
     config.mesh = mesh = ConfigDict()
-    mesh.model = 1  # devices that share wide parameters; the others share the batch
-    mesh.parameters = "replicated"  # replicated | fsdp: shared out like the batch
+    mesh.model = 1  # neighbouring devices that share out wide parameters
+    mesh.parameters = "replicated"  # replicated | fsdp: shared out over the others
     mesh.large = 65536  # numbers from which on an array is shared out
 
     config.optim = optim = ConfigDict()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ckda_jax.models import flops
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -38,6 +40,7 @@ def test_step_is_timed_without_pytorch_and_without_the_packages_of_a_run(tmp_pat
 
 def test_flops_of_vit_b_are_those_counted_by_hand(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import ours
     from sizes import SIZES
 
     size = SIZES["vit-b"]
@@ -46,3 +49,5 @@ def test_flops_of_vit_b_are_those_counted_by_hand(monkeypatch):
     by_hand = 12 * 3.124e9 + 0.248e9 + 9.454e6
     assert size.forward_flops() == pytest.approx(by_hand, rel=1e-3)
     assert size.step_flops() == pytest.approx(64 * 4 * by_hand, rel=1e-3)
+    model = ours.learner(size, "float32").model
+    assert size.forward_flops() == sum(flops.flops(model).values())

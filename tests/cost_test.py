@@ -61,16 +61,16 @@ def test_shipped_configs_are_counted(preset, capsys):
 def test_what_is_measured_is_told_and_written(tmp_path, capsys):
     file = tmp_path / "cost.json"
     changes = {"modalities": "visible,infrared,depth"}
-    options = ("--batches", "2", "--repeats", "3", "--modality", "depth")
+    options = ("--batches", "2", "--repeats", "6", "--modality", "depth")
     assert cost.main(words(*options, "--json", str(file), **changes)) == 0
     told = capsys.readouterr().out
     assert "Embedding depth images" in told and "What prompting adds" in told
     content = json.loads(file.read_text())
     (row,) = content["batches"]
-    assert row["batch"] == 2 and content["repeats"] == 3
+    assert row["batch"] == 2 and content["repeats"] == 6
     for side in ("prompted", "bare", "prompts"):
         found = row[side]
-        assert len(found["seconds"]) == 3
+        assert len(found["seconds"]) == 6
         assert found["p50_seconds"] == pytest.approx(np.median(found["seconds"]))
         assert found["images_per_second"] * found["p50_seconds"] == pytest.approx(2)
     # Its weights alone are more than this.
@@ -99,7 +99,7 @@ def test_what_is_timed_is_what_evaluation_runs():
     [
         ("--batches", "1,x", "--batches 1,x: give numbers above 0"),
         ("--batches", "0", "--batches 0: give numbers above 0"),
-        ("--repeats", "0", "--repeats 0: must be at least 1"),
+        ("--repeats", "5", "--repeats 5: must be at least 6"),
         ("--identities", "0", "--identities 0: must be at least 1"),
         ("--modality", "thermal", "the config has visible, infrared"),
         ("--config.model.depth", "0", "config.model.depth=0: must be at least 1"),

@@ -19,7 +19,7 @@ from tests import runs
 
 
 def test_write_json_turns_what_json_lacks_into_null(tmp_path):
-    path = tmp_path / "deep" / "results.json"
+    path = tmp_path / "results.json"
     write_json(path, {"a": np.array([1.0, np.inf]), "b": (np.int64(2),), "c": tmp_path})
     assert json.loads(path.read_text()) == {
         "a": [1.0, None],
@@ -82,11 +82,17 @@ def test_what_an_unbuffered_file_takes_in_parts_is_written_whole(tmp_path):
 
 
 def test_bytes_and_text_are_written_as_they_are(tmp_path):
-    write_bytes(tmp_path / "new" / "bytes", b"\0\r\n\xff")
-    assert (tmp_path / "new" / "bytes").read_bytes() == b"\0\r\n\xff"
+    write_bytes(tmp_path / "bytes", b"\0\r\n\xff")
+    assert (tmp_path / "bytes").read_bytes() == b"\0\r\n\xff"
     write_text(tmp_path / "text", "ä\n")
     assert (tmp_path / "text").read_bytes() == "ä\n".encode()
-    assert len(list(tmp_path.rglob("*"))) == 3
+    assert len(list(tmp_path.rglob("*"))) == 2
+
+
+def test_a_folder_that_is_gone_is_not_made_again(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_bytes(tmp_path / "gone" / "bytes", b"")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_finite_leaves_text_and_none_alone():

@@ -333,8 +333,13 @@ def test_jobset_comes_back_after_a_disruption():
     assert rule["onJobFailureReasons"] == ["PodFailurePolicy"]
     job = spec["replicatedJobs"][0]["template"]["spec"]
     pod = job["template"]["spec"]
-    (failure,) = job["podFailurePolicy"]["rules"]
-    assert failure["onPodConditions"] == [{"type": "DisruptionTarget"}]
+    taken, asked = job["podFailurePolicy"]["rules"]
+    assert taken["action"] == asked["action"] == "FailJob"
+    # Both keys must stand there: JobSet fills in neither.
+    assert taken["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    codes = asked["onExitCodes"]
+    assert (codes["operator"], codes["values"]) == ("In", [128 + signal.SIGTERM])
+    assert codes["containerName"] in [each["name"] for each in pod["containers"]]
     assert (job["backoffLimit"], pod["restartPolicy"]) == (0, "Never")
     assert pod["terminationGracePeriodSeconds"] >= 60
 

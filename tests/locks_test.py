@@ -1,5 +1,7 @@
 """Locks: who waits, who is refused, and what a dead process leaves behind."""
 
+import contextlib
+import dataclasses
 import errno
 import fcntl
 import json
@@ -11,18 +13,18 @@ import sys
 import pytest
 
 from ckda_jax import locks
-from ckda_jax.locks import exclusive, locked
+from ckda_jax.locks import Holder, check_held, exclusive, locked
 from ckda_jax.structs import InputError
 
 
-def write(path, pid, host=None):
+def write(path, pid, **changes):
     """Write a lock file as a process would."""
-    host = host or socket.gethostname()
-    path.write_text(json.dumps({"pid": pid, "host": host, "since": "2026"}))
+    own = dataclasses.asdict(Holder.now())
+    path.write_text(json.dumps(own | {"pid": pid, "since": "2026"} | changes))
 
 
 def test_a_lock_keeps_others_out_and_leaves_nothing(tmp_path):
-    path = tmp_path / "deep" / ".lock"
+    path = tmp_path / ".lock"
     with locked(path) as held, open(path, "w") as other:
         assert held
         with pytest.raises(BlockingIOError):
@@ -63,7 +65,7 @@ def test_where_there_are_no_locks_none_is_held(tmp_path, monkeypatch):
 
 
 def test_an_exclusive_lock_says_who_holds_it_and_leaves_nothing(tmp_path):
-    path = tmp_path / "deep" / ".run.lock"
+    path = tmp_path / ".run.lock"
     with exclusive(path, "runs/a"):
         written = json.loads(path.read_text())
         assert (written["pid"], written["host"]) == (os.getpid(), socket.gethostname())
@@ -98,6 +100,37 @@ def test_a_file_removed_meanwhile_is_made_anew(tmp_path, monkeypatch):
     with exclusive(path, "runs/a"):
         assert path.exists()
     assert tried == [fcntl.LOCK_EX | fcntl.LOCK_NB] * 2
+
+
+def test_the_lock_of_another_process_is_not_removed(tmp_path):
+    """The folder is moved away, and another one locked in its place."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    with exclusive(here / ".lock", "runs/a") as held:
+        assert held()
+        here.rename(there)
+        assert not held()
+        here.mkdir()
+        second = contextlib.ExitStack()
+        second.enter_context(exclusive(here / ".lock", "runs/a"))
+        assert not held()
+        with pytest.raises(OSError, match=f"^{here}: no longer held by this run"):
+            check_held(held, here)
+    assert (here / ".lock").exists()
+    with pytest.raises(InputError, match="locked"), exclusive(here / ".lock", "runs/a"):
+        pass
+    second.close()
+    assert list(here.iterdir()) == []
+
+
+def test_a_lock_that_is_waited_for_is_not_removed_for_another(tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    with locked(here / ".lock"):
+        here.rename(tmp_path / "there")
+        here.mkdir()
+        (here / ".lock").touch()
+    assert (here / ".lock").exists()
 
 
 @pytest.fixture
@@ -138,6 +171,17 @@ def test_without_locks_nothing_is_taken_from_another_machine(tmp_path, lockless)
         exclusive(path, "runs/a"),
     ):
         pass
+
+
+def test_without_locks_nothing_is_taken_from_another_container(tmp_path, lockless):
+    """Of one host name, whose processes have the same numbers."""
+    path = tmp_path / ".lock"
+    write(path, os.getpid(), numbering="another")
+    with pytest.raises(InputError, match="locked by pid"), exclusive(path, "runs/a"):
+        pass
+    write(path, os.getpid())
+    with exclusive(path, "runs/a"):
+        assert json.loads(path.read_text())["since"] != "2026"
 
 
 def test_without_locks_the_last_to_write_a_stale_file_has_it(

@@ -97,6 +97,28 @@ def _is_program(value: Any) -> bool:
     return hasattr(value, "eqns") or hasattr(value, "jaxpr")
 
 
+def test_products_of_losses_and_classifier_are_not_rounded():
+    """As TPUs and GPUs do unless they are told: a distance is a small difference."""
+    learns = learner(jnp.bfloat16)
+    state, frozen, batch = given(learns)
+    batch = jax.eval_shape(lambda: augmented(learns, state, frozen, batch))
+    program = jax.make_jaxpr(
+        lambda state, batch: jax.grad(
+            lambda params: assess(learns, state.replace(params=params), frozen, batch)[
+                0
+            ]
+        )(state.params)
+    )(state, batch)
+    single = [
+        equation.params["precision"]
+        for equation in equations(program.jaxpr)
+        if equation.primitive.name == "dot_general"
+        and {v.aval.dtype.name for v in equation.invars} == {SINGLE}
+    ]
+    highest = (jax.lax.Precision.HIGHEST,) * 2
+    assert len(single) > 10 and set(single) == {highest}
+
+
 @pytest.mark.parametrize("stem", ["patch", "conv"])
 def test_products_take_half_and_sums_single_precision(stem):
     model = learner(jnp.bfloat16, stem=stem).model

@@ -56,7 +56,7 @@ def test_what_a_loop_sends_and_computes_counts_in_every_round(benchmark, cluster
 
 
 def test_gathering_sends_all_but_the_own_part(benchmark, cluster):
-    x = jax.ShapeDtypeStruct((6, 5), jnp.float32, sharding=cluster.over_data(0))
+    x = jax.ShapeDtypeStruct((6, 5), jnp.float32, sharding=cluster.over_devices(0))
     step = jax.jit(lambda x: x + 1, out_shardings=cluster.replicated())
     program = benchmark("hlo").read(step.lower(x).compile().as_text())
     assert program.sent() == {"all-gather": 6 * 5 * 4 / 2}

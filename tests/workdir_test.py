@@ -65,6 +65,41 @@ def test_what_eval_is_writing_is_not_taken_away(tmp_path, config, monkeypatch):
     assert (tmp_path / "config.json").exists()
 
 
+@pytest.mark.parametrize("left", ["results.json", "checkpoints"])
+def test_what_a_run_without_config_left_is_not_adopted(
+    finished, tmp_path, config, left
+):
+    run = shutil.copytree(finished, tmp_path / "run")
+    for path in run.iterdir():
+        if path.name != left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = runs.listing(run)
+    said = f"{run} holds {left} of a run, but no config.json; restore that file"
+    with pytest.raises(InputError, match=said):
+        workdir.check(run, config, Lineage())
+    assert runs.listing(run) == before
+
+
+def test_folders_without_checkpoints_are_no_run(tmp_path, config):
+    (tmp_path / "checkpoints" / "steps").mkdir(parents=True)
+    workdir.check(tmp_path, config, Lineage())
+
+
+def test_another_process_refuses_what_the_main_one_refuses(
+    tmp_path, config, monkeypatch
+):
+    """Its own view of the directory does not count."""
+
+    def hear(question):
+        raise InputError("the main process says no")
+
+    monkeypatch.setattr(workdir.consensus, "of_main", hear)
+    with pytest.raises(InputError, match="says no"):
+        workdir.check(tmp_path, config, Lineage())
+    with pytest.raises(InputError, match="says no"):
+        workdir.check_data(tmp_path, {})
+
+
 @pytest.fixture
 def drawn(config, world):
     """The tiny run's stages and datasets."""

@@ -108,9 +108,10 @@ class Model:
         """Embed images that are in memory."""
         height, width = self.embedder.size
         peers = self.embedder.cluster.peers
-        share, found = batch // peers.count, []
-        for start in range(0, peers.most(len(images)), share):
-            some = images[start : start + share]
+        share = batch // peers.count
+        found = [np.zeros((0, self.width), np.float32)]
+        for index in range(peers.most(-(-len(images) // share))):
+            some = images[index * share : (index + 1) * share]
             rows = np.zeros((share, height, width, 3), np.uint8)
             for row, image in zip(rows, some, strict=False):
                 row[:] = _resized(image, self.embedder.size)
@@ -120,7 +121,7 @@ class Model:
 
     def _batch(self, images: int) -> int:
         """Choose images in a batch: few for few, in steps, as each size is compiled."""
-        batch = self.embedder.cluster.mesh.shape["data"]
+        batch = self.embedder.cluster.mesh.size
         while batch < min(images, self.embedder.batch):
             batch *= 2
         return min(batch, self.embedder.batch)
@@ -235,7 +236,7 @@ def _fill(like: Tree, saved: Tree, part: str, folder: Path) -> Tree:
 
 def _embedder(config: ConfigDict, learns: Learner, devices: Cluster) -> Embedder:
     """Make what runs the model, on batches that the devices of this machine share."""
-    share = devices.mesh.shape["data"]
+    share = devices.mesh.size
     return Embedder(
         learner=learns,
         normalise=augment(config).normalise,

@@ -29,6 +29,7 @@ from ckda_jax.engine.stage import Stage
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.engine.step import Learner, make_step
 from ckda_jax.files import RESULTS
+from ckda_jax.locks import Held, always
 from ckda_jax.reporting.progress import Tally
 from ckda_jax.structs import Tree
 
@@ -204,8 +205,17 @@ def compiled_shares(learns: Learner, cluster: Cluster) -> Shares:
     return jax.jit(make_shares(learns), out_shardings=cluster.replicated())
 
 
-def results(config: ConfigDict, run: Run, before: Origin | None) -> Results:
-    """Open a run's results, or start them; an extension goes on with the old ones."""
+def results(
+    config: ConfigDict, run: Run, before: Origin | None, held: Held = always
+) -> Results:
+    """Open a run's results, or start them; an extension goes on with the old ones.
+
+    Args:
+        config: resolved and locked.
+        run: whose they are.
+        before: what it extends, if anything.
+        held: whether the run directory is still this run's.
+    """
     names = [list(stage.names) for stage in run.stages]
     content = new_results(
         method=config.method,
@@ -221,7 +231,7 @@ def results(config: ConfigDict, run: Run, before: Origin | None) -> Results:
         content["evaluations"] = list(old["evaluations"])
         content["protocols"] = list(old["protocols"])
     is_main = run.evaluator.embedder.cluster.is_main
-    return Results.open(run.workdir / RESULTS, content, writes=is_main)
+    return Results.open(run.workdir / RESULTS, content, writes=is_main, held=held)
 
 
 def _check_batch(config: ConfigDict, cluster: Cluster) -> None:

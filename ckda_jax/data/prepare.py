@@ -94,6 +94,7 @@ def prepare(
     order = dataclasses.replace(order, root=root)
     tables = images(order)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         with locked(out / LOCK):
             if not _claim(out, order, tables):
                 made = _make(out, order, tables, threads, progress)
@@ -181,6 +182,7 @@ def _claim(out: Path, order: Order, tables: Mapping[str, Records]) -> bool:
         return done.exists()
     if set(os.listdir(out)) - {LOCK, JOURNAL}:
         raise InputError(f"--out {out} holds other files; give a new folder")
+    begun.parent.mkdir(exist_ok=True)
     write_json(begun, {"order": wanted})
     return False
 

@@ -5,7 +5,7 @@ and which are kept is decided here and in `shelf`, `manifest` and `recovery`.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ckda_jax.engine.manifest import Damage
 from ckda_jax.engine.recovery import BACKUP, recover
 from ckda_jax.engine.shelf import END, Position, Shelf
 from ckda_jax.engine.state import TrainState
+from ckda_jax.locks import Held, always, check_held
 from ckda_jax.structs import InputError, Tree
 
 LEFT, STATE, STREAM = "left", "state", "stream"
@@ -38,7 +39,14 @@ class Checkpoints:
     save returns. What goes wrong there is raised by the next save, `wait` or `close`.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 2, writes: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep: int = 2,
+        writes: bool = True,
+        held: Held = always,
+    ) -> None:
         """Open the folder; a writer removes what a killed run left unfinished.
 
         Args:
@@ -46,9 +54,11 @@ class Checkpoints:
             keep: how many states inside a stage to keep, the newest, beside the best
                 of each stage.
             writes: False to read only, which changes nothing on disk.
+            held: whether the run directory is still this run's; asked before every
+                change.
         """
         self._shelf = Shelf(folder.absolute())
-        self._keep = keep
+        self._keep, self._held = keep, held
         self._verified: set[Position | None] = set()
         self._orbax = ocp.AsyncCheckpointer(
             ocp.CompositeCheckpointHandler(),
@@ -111,7 +121,7 @@ class Checkpoints:
         """
         self.wait()
         if _is_main():
-            with storage.writes(self._shelf.root, self._clear):
+            with self._writes():
                 self._shelf.rate(position, score)
 
     def restore_step(
@@ -219,7 +229,7 @@ class Checkpoints:
         """Begin to save, when the save before it is done."""
         self.wait()
         facts = position.facts | manifest.run_facts(self._shelf.root.parent)
-        with storage.writes(self._shelf.root, self._clear):
+        with self._writes():
             written = self._shelf.unfinished(position)
             self._orbax.save(written, args=arguments)
         self._saving = self._thread.submit(self._finish, written, position, facts)
@@ -228,16 +238,24 @@ class Checkpoints:
         """Wait for Orbax, write the manifest, and put the checkpoint into its place."""
         with storage.writes(self._shelf.root, self._clear):
             self._orbax.wait_until_finished()
-            if not _is_main():
-                return
-            # Orbax is done when all processes have written: one can read it all.
+        if not _is_main():
+            return
+        # Orbax is done when all processes have written: one can read it all.
+        with self._writes():
             manifest.write(written, facts)
             self._shelf.put(written, position)
             self._shelf.prune(self._keep)
 
+    @contextlib.contextmanager
+    def _writes(self) -> Iterator[None]:
+        """Change the folder, unless the run directory is another run's by now."""
+        check_held(self._held, self._shelf.root.parent)
+        with storage.writes(self._shelf.root, self._clear):
+            yield
+
     def _clear(self) -> None:
         """Give the room back that something unfinished takes."""
-        if _is_main():
+        if _is_main() and self._held():
             self._shelf.clear()
 
     def _verify(self, position: Position) -> None:

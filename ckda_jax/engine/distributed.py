@@ -1,4 +1,4 @@
-"""The devices of a run: one mesh over all processes, batch over `data`."""
+"""The devices of a run: one mesh over all processes, a batch over all of it."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class Cluster:
 
     @classmethod
     def of_all_devices(cls, model: int = 1, layout: Layout = REPLICATED) -> "Cluster":
-        """Use every device of every process, the batch shared out over most of them.
+        """Use every device of every process.
 
         Args:
             model: devices along the axis `model`; the others are along `data`.
@@ -91,9 +91,9 @@ class Cluster:
         """Lay an array out whole on every device."""
         return NamedSharding(self.mesh, PartitionSpec())
 
-    def over_data(self, axis: int) -> NamedSharding:
-        """Share an array's `axis` out over the devices along `data`."""
-        return NamedSharding(self.mesh, PartitionSpec(*[None] * axis, DATA))
+    def over_devices(self, axis: int) -> NamedSharding:
+        """Share an array's `axis` out over all devices."""
+        return NamedSharding(self.mesh, PartitionSpec(*[None] * axis, (DATA, MODEL)))
 
     def hold(self, tokens: jax.Array) -> jax.Array:
         """Keep `[r, b, ...]` inside a program where its rows are.
@@ -101,7 +101,7 @@ class Cluster:
         Without, what parameters are laid out like decides where tokens go, and XLA
         gathers all rows of a batch in every block instead of a block's parameters.
         """
-        return jax.lax.with_sharding_constraint(tokens, self.over_data(1))
+        return jax.lax.with_sharding_constraint(tokens, self.over_devices(1))
 
     def shardings(self, tree: Tree) -> Tree:
         """Look up how each array of a tree, or what has its shape, is laid out."""
@@ -114,7 +114,7 @@ class Cluster:
 
     def check_rows(self, rows: int, what: str) -> None:
         """Refuse a number of batch rows that the devices cannot share equally."""
-        devices = self.mesh.shape[DATA]
+        devices = self.mesh.size
         if rows % devices:
             raise InputError(
                 f"{what} has {rows} rows, which {devices} devices cannot share "
@@ -128,7 +128,7 @@ class Cluster:
             array = np.asarray(array)
             if array.ndim <= axis:
                 return self.replicate(array)
-            sharding = self.over_data(axis)
+            sharding = self.over_devices(axis)
             return jax.make_array_from_process_local_data(sharding, array)
 
         return jax.tree.map(place, tree)

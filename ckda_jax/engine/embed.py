@@ -1,5 +1,6 @@
 """Embeddings of any number of images, batch by batch over all devices."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ class Embedder:
 
     @functools.cached_property
     def _embed(self) -> Any:
-        sharding = self.cluster.over_data(0)
+        sharding = self.cluster.over_devices(0)
         return jax.jit(self._embedded, static_argnums=2, out_shardings=sharding)
 
     @functools.cached_property
@@ -82,9 +83,7 @@ class Embedder:
         self, snapshot: Snapshot, images: np.ndarray, modality: int
     ) -> Float[np.ndarray, "b d"]:
         """Embed this process's share of a batch."""
-        self.pulse()
-        images = self.cluster.put(images, axis=0)
-        return self.cluster.own(self._embed(snapshot, images, modality))
+        return self.cluster.own(self._start(snapshot, images, modality))
 
     def table(
         self,
@@ -109,8 +108,12 @@ class Embedder:
             progress: is told after every batch how many images are done.
         """
         found = [np.zeros((0, self.width), np.float32)]
-        for images in self._batches(records, chain, batch or self.batch):
-            found.append(self.batch_of(snapshot, images, modality))
+        started = (
+            self._start(snapshot, images, modality)
+            for images in self._batches(records, chain, batch or self.batch)
+        )
+        for embedded in self._one_ahead(started):
+            found.append(self.cluster.own(embedded))
             if progress is not None:
                 progress(min(sum(map(len, found)), len(records)))
         return np.concatenate(found)[: len(records)]
@@ -183,8 +186,8 @@ class Embedder:
             self.pulse()
             batch = self.cluster.put((images, label), axis=0)
             total = add(total, snapshot, batch, choice)
-            # Two programs at once would mix up what processes send each other.
-            jax.block_until_ready(total)
+            if self.cluster.peers.count > 1:  # see `_one_ahead`
+                jax.block_until_ready(total)
         return total
 
     def outputs(self, snapshot: Snapshot, images: np.ndarray) -> Outputs:
@@ -195,6 +198,25 @@ class Embedder:
         """Read a few images whole."""
         images = images_of(records, self.size, chain, len(records), 0)
         return next(images)[0]
+
+    def _start(self, snapshot: Snapshot, images: np.ndarray, modality: int) -> Array:
+        """Begin to embed this process's share of a batch."""
+        self.pulse()
+        return self._embed(snapshot, self.cluster.put(images, axis=0), modality)
+
+    def _one_ahead(self, started: Iterator[Array]) -> Iterator[Array]:
+        """Start the next batch before one is waited for.
+
+        Not with several processes: two programs at once would mix up what they send
+        each other.
+        """
+        waiting: collections.deque[Array] = collections.deque()
+        ahead = 1 if self.cluster.peers.count == 1 else 0
+        for array in started:
+            waiting.append(array)
+            if len(waiting) > ahead:
+                yield waiting.popleft()
+        yield from waiting
 
     def _embedded(self, snapshot: Snapshot, images: Array, modality: int) -> Array:
         embedding = self.learner.embed(

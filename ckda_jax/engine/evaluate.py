@@ -119,6 +119,7 @@ class Evaluator:
         name, lists = ranking.protocol.name, ranking.lists(few.count, dataset.names)
         if not self.embedder.cluster.is_main:
             return
+        few.folder.mkdir(exist_ok=True)
         write_json(
             few.folder / f"{dataset.name}.json", {"protocol": name, "queries": lists}
         )

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ckda_jax.data.dataset import Dataset
+from ckda_jax.engine.consensus import of_main
 from ckda_jax.engine.desk import Desk
 from ckda_jax.engine.evaluate import Few
 from ckda_jax.engine.ranking import Ranking
-from ckda_jax.engine.results import START
+from ckda_jax.engine.results import START, Results
 from ckda_jax.engine.run import Run
 from ckda_jax.engine.state import Snapshot
 from ckda_jax.files import EXAMPLES
@@ -21,11 +22,8 @@ def evaluate(
     last = at == this.stages[-1].index and epoch is None
     for dataset, seen in due(this, at):
         where = {"stage": at, "epoch": epoch, "dataset": dataset.name}
-        open_ones = [
-            protocol
-            for protocol in dataset.protocols.values()
-            if not desk.results.has(**where, protocol=protocol.name)
-        ]
+        names = missing(desk.results, dataset, at, epoch)
+        open_ones = [dataset.protocols[name] for name in names]
         first = next(iter(dataset.protocols))
         for ranking in this.evaluator.rankings(snapshot, dataset, open_ones):
             name = ranking.name
@@ -42,10 +40,21 @@ def evaluate(
 
 def is_evaluated(this: Run, desk: Desk, at: int) -> bool:
     """Whether all evaluations due after stage `at` are in the results."""
-    return all(
-        desk.results.has(stage=at, epoch=None, dataset=dataset.name, protocol=name)
-        for dataset, _ in due(this, at)
-        for name in dataset.protocols
+    return not any(missing(desk.results, dataset, at) for dataset, _ in due(this, at))
+
+
+def missing(
+    results: Results, dataset: Dataset, at: int, epoch: int | None = None
+) -> list[str]:
+    """List the protocols of a dataset that are not in the results.
+
+    All processes evaluate together, so all take it from the main one, which alone read
+    what an earlier run left.
+    """
+    where = {"stage": at, "epoch": epoch, "dataset": dataset.name}
+    names = list(dataset.protocols)
+    return of_main(
+        lambda: [name for name in names if not results.has(**where, protocol=name)]
     )
 
 

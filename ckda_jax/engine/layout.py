@@ -1,10 +1,11 @@
 """The layout: which arrays of a run are shared out over which devices, by their names.
 
-Devices stand in a mesh of two axes. Batches are shared out over `data`. Over `model` go
-the axes of parameters that are wide by nature: the heads of the attention, the hidden
-channels of the MLPs, and the identities of classifier and prototypes. With `fsdp` every
-large array is shared out over `data` as well (Rajbhandari et al. 2020, stage 3): each
-device keeps a part, and the whole is put together where it is used.
+Devices stand in a mesh of two axes, `data` and `model`, and the rows of a batch are
+shared out over all of them. Over `model`, which are neighbours, go the axes of
+parameters that are wide by nature: the heads of the attention, the hidden channels of
+the MLPs, and the identities of classifier and prototypes. With `fsdp` every large array
+is shared out over `data` as well (Rajbhandari et al. 2020, stage 3): each device keeps
+a part, and the whole is put together where it is used.
 
 Optimisers name their moments after the parameters, and a teacher is named as the model
 is, so that the same rules lay them out alike.
@@ -19,7 +20,7 @@ from jax.sharding import PartitionSpec
 from ckda_jax.trees import matches
 
 DATA = "data"
-"""Axis of the mesh over which batches are shared out."""
+"""Axis of the mesh over which FSDP shares parameters out."""
 
 MODEL = "model"
 """Axis of the mesh over which wide parameters are shared out."""

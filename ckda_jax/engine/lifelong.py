@@ -49,7 +49,10 @@ def run(this: Run, desk: Desk) -> None:
 
 
 def recover(this: Run, desk: Desk) -> int:
-    """Verify what the run goes on from; return the last finished stage, or `START`."""
+    """Verify what the run goes on from; return the last finished stage, or `START`.
+
+    Results of what is lost are dropped: it is learned, and measured, again.
+    """
     desk.watchdog.watch("verifying the checkpoints")
 
     def warn(text: str) -> None:
@@ -57,6 +60,12 @@ def recover(this: Run, desk: Desk) -> int:
 
     first = this.stages[0].index
     finished = desk.checkpoints.recover(first, strict=this.strict, warn=warn)
+    last = desk.checkpoints.latest_position()
+    if last is not None and last.stage not in finished:
+        stage = this.stages[last.stage - first]
+        desk.results.cut_back(stage.index, last.step // stage.steps_per_epoch)
+    else:
+        desk.results.cut_back(max(finished, default=first - 1))
     return max(finished, default=START)
 
 
@@ -139,6 +148,7 @@ def train(
             note=desk.progress.note,
         )
         desk.progress.begin(place, done)
+        desk.watchdog.watch(f"reading the images of step {done + 1} of {stage}")
         for batch in stream:
             done, rows = done + 1, cluster.put(batch, axis=1)
             desk.watchdog.watch(f"step {done} of {stage}")
@@ -158,6 +168,8 @@ def train(
                 desk.checkpoints.wait()
                 raise desk.interruption.ends(saved)
             turn_aside(this, desk, stage, done, state, frozen, stream)
+            desk.watchdog.watch(f"reading the images of step {done + 1} of {stage}")
+    desk.watchdog.watch(f"consolidating {stage}")
     desk.interruption.release()
     desk.progress.end()
     return state

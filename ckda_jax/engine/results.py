@@ -4,19 +4,24 @@ import contextlib
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ckda_jax.engine.consensus import of_main
 from ckda_jax.files import RESULTS_FORMAT as FORMAT
 from ckda_jax.files import START as START
 from ckda_jax.files import write_json
-from ckda_jax.locks import locked
+from ckda_jax.locks import Held, always, check_held, locked
 from ckda_jax.retrieval import lifelong
 from ckda_jax.structs import InputError
 
 SUMMARISED = ("mAP", "rank1", "mINP")
+
+END = sys.maxsize
+"""After all stages, and after all epochs of one."""
 
 
 @dataclasses.dataclass
@@ -27,16 +32,37 @@ class Results:
         path: the file.
         content: its content, see `FORMAT`.
         writes: whether this process writes it.
+        held: whether the run directory is still this run's.
     """
 
     path: Path
     content: dict[str, Any]
     writes: bool = True
+    held: Held = always
 
     @classmethod
-    def open(cls, path: Path, start: dict[str, Any], *, writes: bool) -> "Results":
-        """Read the file of a run that goes on, or start with some content."""
-        return cls(path, read(path) if path.exists() else start, writes)
+    def open(
+        cls,
+        path: Path,
+        start: dict[str, Any],
+        *,
+        writes: bool,
+        held: Held = always,
+    ) -> "Results":
+        """Read the file of a run that goes on, or start with some content.
+
+        Of several processes the main one reads: another may see an older file.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        opened = cls(path, start, writes, held)
+        of_main(opened._read)
+        return opened
+
+    def _read(self) -> None:
+        if self.path.exists():
+            self.content = read(self.path)
 
     def has(self, **where: Any) -> bool:
         """Whether there is an evaluation with these values (stage, dataset, ...)."""
@@ -61,18 +87,41 @@ class Results:
     def add(self, row: dict[str, Any]) -> None:
         """Record an evaluation."""
         self.content["evaluations"].append(row)
+        self._write()
+
+    def cut_back(self, stage: int, epoch: int | None = None) -> None:
+        """Drop what was evaluated after a restored position: that model is lost.
+
+        Args:
+            stage: 0-based stage of the restored state, or the one before the first.
+            epoch: epochs of that stage that are finished; None for its end.
+        """
+        last = _place(stage, epoch)
+        content = self.content
+        rows = [*content["evaluations"], *content["protocols"]]
+        if any(_place(row["stage"], row["epoch"]) > last for row in rows):
+            content["evaluations"] = _until(last, content["evaluations"])
+            self._write(last)
+
+    def _write(self, last: tuple[int, int] = (END, END)) -> None:
+        """Write the file, with what `record` has put into it meanwhile.
+
+        Args:
+            last: place after which that is dropped.
+
+        Raises:
+            OSError: the run directory is another run's by now.
+        """
         self.content["summary"] = {
             metric: summarise(self.content, metric) for metric in SUMMARISED
         }
-        self.write()
-
-    def write(self) -> None:
-        """Write the file, with what `record` has put into it meanwhile."""
         if not self.writes:
             return
+        check_held(self.held, self.path.parent)
         with writing(self.path):
             if self.path.exists():
-                self.content["protocols"] = read(self.path)["protocols"]
+                recorded = read(self.path)["protocols"]
+                self.content["protocols"] = _until(last, recorded)
             write_json(self.path, self.content)
 
 
@@ -110,6 +159,15 @@ def record(path: Path, rows: list[dict[str, Any]]) -> None:
         kept = {_where(row): row for row in (*content["protocols"], *rows)}
         content["protocols"] = list(kept.values())
         write_json(path, content)
+
+
+def _place(stage: int, epoch: int | None) -> tuple[int, int]:
+    """Order evaluations: those inside of a stage come before that at its end."""
+    return stage, END if epoch is None else epoch
+
+
+def _until(last: tuple[int, int], rows: list[dict[str, Any]]) -> list[Any]:
+    return [row for row in rows if _place(row["stage"], row["epoch"]) <= last]
 
 
 def _where(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -8,6 +8,9 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Float
 
+FEWEST = 6
+"""Rounds from which on an interval between two of them can hold a median with 95 %."""
+
 Told = Callable[[int], None]
 
 
@@ -23,7 +26,8 @@ class Ratio(NamedTuple):
 
     Attributes:
         median: of the rounds.
-        low: lower end of the interval that holds the true median with 95 %.
+        low: lower end of the interval that holds the true median with 95 %, or less
+            where there were fewer than `FEWEST` rounds.
         high: its upper end.
     """
 

@@ -20,7 +20,8 @@ class Watchdog:
     process after the same time, with status 1 and the stacks alone.
 
     Args:
-        limit: seconds that one step, save or batch of an evaluation may take; 0: any.
+        limit: seconds that the reading of a batch, one step, save or batch of an
+            evaluation may take; 0: any.
         resume: the command that goes on with the run, for the last line.
     """
 
@@ -67,8 +68,8 @@ class Watchdog:
         faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)
         line = (
             f"error: {doing} has taken {taken:.0f} s and config.train.step_limit is "
-            f"{self._limit:.10g}; another process or a device may hang (above: what "
-            f"every thread does). Go on with: {self._resume}\n"
+            f"{self._limit:.10g}; another process, a disk or a device may hang (above: "
+            f"what every thread does). Go on with: {self._resume}\n"
         )
         os.write(2, line.encode())
         os._exit(EXCEEDED)

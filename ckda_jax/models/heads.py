@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -23,7 +24,11 @@ def neck(param_dtype: Any = jnp.float32) -> norm.BatchNorm:
 def classifier(classes: int, param_dtype: Any = jnp.float32) -> nn.Dense:
     """Make the linear map, without bias, from the neck to a score per identity."""
     return nn.Dense(
-        classes, use_bias=False, kernel_init=CLASSIFIER_INIT, param_dtype=param_dtype
+        classes,
+        use_bias=False,
+        kernel_init=CLASSIFIER_INIT,
+        param_dtype=param_dtype,
+        precision=jax.lax.Precision.HIGHEST,
     )
 
 

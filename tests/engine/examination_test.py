@@ -41,6 +41,18 @@ def test_what_is_in_the_results_is_not_evaluated_again(assembled, snapshot, desk
     assert len(desk.results.content["evaluations"]) == before + 1
 
 
+def test_what_is_missing_is_what_the_main_process_finds(assembled, desk, monkeypatch):
+    regdb = assembled.datasets[0]
+    assert examination.missing(desk.results, regdb, 1) == []
+    assert examination.missing(desk.results, regdb, 1, 2) == ["lifelong"]
+    # As another process hears it, whose own results may be older.
+    monkeypatch.setattr(examination, "of_main", lambda question: ["lifelong"])
+    assert examination.missing(desk.results, regdb, 1) == ["lifelong"]
+    assert not examination.is_evaluated(assembled, desk, 1)
+    monkeypatch.setattr(examination, "of_main", lambda question: [])
+    assert examination.missing(desk.results, regdb, 1, 2) == []
+
+
 def test_scores_are_those_of_the_run(assembled, snapshot):
     warnings = []
     rows = list(examination.scores(assembled, snapshot, warnings.append))

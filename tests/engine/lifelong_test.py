@@ -123,6 +123,44 @@ def test_what_is_fetched_because_the_run_ends_is_not_logged(assembled, desk, tmp
     assert runs.metrics(tmp_path) == []
 
 
+def test_a_loader_that_hangs_is_named(assembled, snapshot, desk, monkeypatch):
+    watched, awaited = [], []
+    monkeypatch.setattr(desk.watchdog, "watch", watched.append)
+
+    class Stream:
+        """A stage's batches, which note what is watched when one is asked for."""
+
+        def __init__(self, stage):
+            self._batches = assembled.stream(stage)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self._batches.close()
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            awaited.append(watched[-1])
+            return next(self._batches)
+
+    run = dataclasses.replace(
+        assembled,
+        pauses=every(9, checkpoint_every=9),
+        step=lambda state, frozen, rows: (state, {}),
+        stream=Stream,
+    )
+    monkeypatch.setattr(lifelong, "Divergence", lambda **_: Fetched())
+    monkeypatch.setattr(Fetched, "add", lambda *_: None)
+    state, frozen = start(run, snapshot, 1)
+    lifelong.train(run, desk, run.stages[1], state, frozen)
+    steps = [f"reading the images of step {step} of stage 2 (sysu)" for step in "12345"]
+    assert awaited == steps
+    assert watched[-1] == "consolidating stage 2 (sysu)"
+
+
 def test_the_loop_turns_aside_where_due_but_not_at_the_stages_end(
     assembled, snapshot, desk, monkeypatch
 ):

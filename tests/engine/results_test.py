@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from ckda_jax.engine.results import Results, empty, read, summarise
+from ckda_jax.engine import results
+from ckda_jax.engine.results import Results, empty, read, record, summarise
 from ckda_jax.structs import InputError
 
 
@@ -61,6 +62,37 @@ def test_the_mean_is_over_seen_datasets_each_with_its_first_protocol(tmp_path):
     assert results.mean(0, 1, "rank1") == 0.375
     results.add(row(0, "d", None, epoch=1))  # as a number that is none is read back
     assert math.isnan(results.mean(0, 1))
+
+
+def test_what_was_evaluated_after_a_position_is_dropped(tmp_path):
+    path = tmp_path / "results.json"
+    results = Results.open(path, content(), writes=True)
+    rows = [row(-1, "a", 0.1), row(0, "a", 0.5, epoch=2), row(0, "a", 0.5)]
+    rows += [row(1, "a", 0.4, epoch=1), row(1, "a", 0.4, epoch=2), row(1, "a", 0.3)]
+    for one in rows:
+        results.add(one)
+    record(path, [row(0, "a", 0.5, protocol="q"), row(1, "a", 0.3, protocol="q")])
+    results.cut_back(1)
+    assert len(read(path)["protocols"]) == 2
+    for place, kept in [((1,), 6), ((1, 2), 5), ((1, 1), 4), ((0,), 3), ((-1,), 1)]:
+        results.cut_back(*place)
+        assert read(path)["evaluations"] == rows[:kept]
+        recorded = {1: [], 6: [0, 1]}.get(kept, [0])
+        assert [one["stage"] for one in read(path)["protocols"]] == recorded
+    assert read(path)["summary"]["mAP"]["seen_average"] == []
+
+
+def test_nothing_is_written_where_nothing_is_dropped(tmp_path):
+    Results.open(tmp_path / "results.json", content(), writes=True).cut_back(-1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_main_process_alone_reads_what_an_earlier_run_left(tmp_path, monkeypatch):
+    path = tmp_path / "results.json"
+    Results.open(path, content(), writes=True).add(row(0, "a", 0.5))
+    monkeypatch.setattr(results, "of_main", lambda question: None)  # of another one
+    opened = Results.open(path, content(), writes=False)
+    assert not opened.has(stage=0)
 
 
 def test_only_the_main_process_writes(tmp_path):

@@ -1,5 +1,6 @@
 """Faults 7 to 10: checkpoints that were damaged, and folders that are none."""
 
+import json
 import shutil
 
 import pytest
@@ -119,6 +120,11 @@ def test_8_a_damaged_end_of_the_last_stage_is_made_again(
 ):
     folder = shutil.copytree(finished, tmp_path / "run")
     flip(files(folder / "checkpoints" / "stages" / "1" / "left")[0])
+    content = runs.results(folder)
+    for row in content["evaluations"]:
+        if row["stage"] == 1 and row["epoch"] is None:
+            row["mAP"] = 0.99  # of the model that is lost
+    (folder / "results.json").write_text(json.dumps(content))
     assert resume(folder, world, monkeypatch) == 0
     assert "GOING ON FROM STEP 3 OF STAGE 2" in capsys.readouterr().out
     runs.assert_same_run(folder, finished, stages=2)

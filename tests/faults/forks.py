@@ -96,7 +96,8 @@ class Forks:
                 then(child)
         except BaseException:
             # Else the next run's first answer would be the status of this one.
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
             answers.readline()
             raise
         status = int(answers.readline())

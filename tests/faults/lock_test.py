@@ -1,11 +1,14 @@
 """Fault 13: of two runs in one directory the second is refused, unless one is dead."""
 
+import contextlib
 import os
+import shutil
 import signal
 
 import pytest
 
 from ckda_jax import train, workdir
+from ckda_jax.reporting.writer import TENSORBOARD
 from tests import runs
 
 
@@ -36,3 +39,39 @@ def test_13_a_second_run_is_refused_until_the_first_is_dead(
     with workdir.held(folder):
         pass
     assert not (folder / workdir.LOCK).exists()
+
+
+@pytest.mark.slow
+def test_13_a_run_whose_directory_was_moved_leaves_the_next_one_alone(
+    forked, finished, inside, world
+):
+    """It is moved away during a stage, and another run has begun in its place."""
+    shutil.rmtree(inside / "checkpoints" / "steps" / "10000003")
+    seen = {}
+
+    def take_over(pid):
+        os.kill(pid, signal.SIGSTOP)
+        inside.rename(inside.with_name("moved"))
+        shutil.copytree(finished, inside)
+        seen["lock"] = stack.enter_context(workdir.held(inside))
+        seen["before"] = contents(inside)
+        os.kill(pid, signal.SIGCONT)
+
+    with contextlib.ExitStack() as stack:
+        # Nothing is written between a step and the stage's end: there is no race.
+        words = runs.words(inside, world, train__checkpoint_every=1000)
+        ended = forked.run(words, until="sysu  step 3/4", then=take_over)
+        assert contents(inside) == seen["before"]
+        assert seen["lock"]()
+    assert ended == 1
+    assert forked.err.startswith(f"error: {inside}: no longer held by this run")
+    assert forked.err.count("\n") == 1
+
+
+def contents(folder):
+    """Read all files below a folder but those of TensorBoard, which are never read."""
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and TENSORBOARD not in path.parts
+    }

@@ -11,8 +11,21 @@ from rich.console import Console
 from ckda_jax.reporting.progress import Progress
 
 MOVES = """
-import time
+import itertools, time
+hours = itertools.count(step=3600)
+time.time = lambda: 1e9 + next(hours)  # a wall clock that is set again and again
+
+from rich.console import Console
 from ckda_jax.engine.watchdog import Watchdog
+from ckda_jax.reporting.progress import Progress
+
+progress = Progress(["regdb"], [8], images_per_step=8, console=Console(quiet=True))
+progress.begin(0)
+for step in range(1, 8):
+    time.sleep(0.01)
+    progress.update(step, loss=1.0)
+stage, run = progress.seconds_left(7)
+assert 0 < stage < 600, stage
 
 with Watchdog(10.0) as watchdog:
     print("watched", flush=True)
@@ -24,7 +37,7 @@ with Watchdog(10.0) as watchdog:
 
 
 def test_30_a_pause_below_the_limit_is_no_hang():
-    """The watchdog bites after 10 s; the process is held up for 3."""
+    """The watchdog bites after 10 s; the process is held up for 3, its clock is set."""
     with subprocess.Popen(
         [sys.executable, "-c", MOVES], stdout=subprocess.PIPE, text=True
     ) as process:

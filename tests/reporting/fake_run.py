@@ -164,6 +164,7 @@ def write_examples(workdir: Path, dataset: str, seed: int, queries: int = 3) -> 
             entries.append(gallery)
         lists.append({"query": entries[0], "gallery": entries[1:]})
     examples = workdir / "examples"
+    examples.mkdir(exist_ok=True)
     protocol = PROTOCOLS[DATASETS.index(dataset)]
     write_json(examples / f"{dataset}.json", {"protocol": protocol, "queries": lists})
     images = np.array(

@@ -35,6 +35,7 @@ def test_modalities_are_those_of_the_config(tmp_path):
 
 
 def test_lists_and_maps_may_come_alone(tmp_path):
+    (tmp_path / "examples").mkdir()
     write_json(tmp_path / "examples" / "b.json", {"protocol": "p", "queries": []})
     zeros = np.zeros((2, 1, 4, 2))
     images = np.zeros((2, 1, 4, 2, 3), np.uint8)

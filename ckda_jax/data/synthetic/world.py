@@ -70,6 +70,7 @@ def write(
     }
     if not _complete(root, record):
         try:
+            root.parent.mkdir(parents=True, exist_ok=True)
             with locked(root.parent / f".{root.name}.lock") as alone:
                 if alone:
                     _clear(root)

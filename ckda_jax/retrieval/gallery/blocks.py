@@ -89,6 +89,7 @@ def write(
     entries: Sequence[Entry],
 ) -> Block:
     """Write the two files of a block, each whole or not at all."""
+    folder.mkdir(exist_ok=True)
     contents = {VECTORS: _npy(vectors), TABLE: _parquet(entries)}
     for ending, content in contents.items():
         write_bytes(folder / f"{name}{ending}", content)

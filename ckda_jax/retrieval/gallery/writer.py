@@ -55,6 +55,7 @@ class Writer:
         """
         writer = cls(folder)
         _check_place(writer.folder)
+        writer.folder.mkdir(parents=True, exist_ok=True)
         with locked(writer.folder / LOCK):
             if not (writer.folder / INDEX).exists():
                 dtype = dtype or next(iter(blocks.DTYPES))
