@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from ckda_jax import build
 from ckda_jax import config as config_lib
 from ckda_jax.data.dataset import Dataset
-from ckda_jax.engine import consensus, origin
+from ckda_jax.engine import consensus, origin, results
 from ckda_jax.engine.origin import CHECKPOINTS, Lineage, Origin
 from ckda_jax.engine.shelf import Shelf
 from ckda_jax.engine.stage import Stage
@@ -158,9 +158,10 @@ def claim(
         lineage: what it goes on from.
         data: what its images are; None for a run that draws its own.
     """
-    for pattern in (".*.tmp", "*/.*.tmp"):
-        for unfinished in workdir.glob(pattern):
-            unfinished.unlink(missing_ok=True)
+    with results.writing(workdir / RESULTS):  # `eval` may be recording
+        for pattern in (".*.tmp", "*/.*.tmp"):
+            for unfinished in workdir.glob(pattern):
+                unfinished.unlink(missing_ok=True)
     # The config last: where it is, a run is, so the rest must be there already.
     if data is not None:
         write_json(workdir / DATA, data)

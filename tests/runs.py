@@ -221,6 +221,28 @@ def small_files_only(limit: int) -> Iterator[None]:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", shortest)
 
 
+def record_disk(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
+    """List what is synchronised and renamed from now on, in order.
+
+    Returns:
+        `("sync", path)` and, with the path as it was before, `("rename", path)`.
+    """
+    done: list[tuple[str, Path]] = []
+    sync, rename = os.fsync, os.rename
+
+    def note_sync(number: int) -> None:
+        sync(number)
+        done.append(("sync", Path(os.readlink(f"/proc/self/fd/{number}"))))
+
+    def note_rename(before: str | Path, after: str | Path, **options: Any) -> None:
+        rename(before, after, **options)
+        done.append(("rename", Path(before)))
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    return done
+
+
 def configuration(
     roots: Mapping[str, Path], preset: str = "ckda", **changes: Any
 ) -> ConfigDict:

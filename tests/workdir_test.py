@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+import os
 import shutil
+from threading import Thread
 
 import numpy as np
 import pytest
 
-from ckda_jax import workdir
+from ckda_jax import files, workdir
 from ckda_jax.build import data
-from ckda_jax.engine import origin
+from ckda_jax.engine import origin, results
 from ckda_jax.engine.origin import Lineage
 from ckda_jax.structs import InputError
 from tests import runs
@@ -37,6 +39,30 @@ def test_what_a_killed_run_was_writing_is_taken_away(tmp_path, config):
     workdir.claim(tmp_path, config, Lineage())
     there = runs.listing(tmp_path)
     assert there == ["config.json", "examples", "examples/a.json", "lineage.json"]
+
+
+def test_what_eval_is_writing_is_not_taken_away(tmp_path, config, monkeypatch):
+    path, replace = tmp_path / "results.json", os.replace
+    start = {"method": "m", "preset": "p", "seed": 0, "stages": [], "datasets": []}
+    files.write_json(path, results.empty(**start))
+    claims = []
+
+    def replace_late(draft, final):
+        # A run starts between the writing of a file and its renaming.
+        if final == path and not claims:
+            claims.append(
+                Thread(target=workdir.claim, args=(tmp_path, config, Lineage()))
+            )
+            claims[0].start()
+            claims[0].join(0.3)
+        replace(draft, final)
+
+    monkeypatch.setattr(os, "replace", replace_late)
+    row = {"stage": 0, "dataset": "regdb", "protocol": "thermal"}
+    results.record(path, [row])
+    claims[0].join()
+    assert results.read(path)["protocols"] == [row]
+    assert (tmp_path / "config.json").exists()
 
 
 @pytest.mark.parametrize("left", ["results.json", "checkpoints"])

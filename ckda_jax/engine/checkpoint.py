@@ -5,9 +5,8 @@ and which are kept is decided here and in `shelf`, `manifest` and `recovery`.
 """
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +65,8 @@ class Checkpoints:
             # A folder that cannot be made is an error of the save, not of a thread.
             async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
         )
-        self._thread = ThreadPoolExecutor(1, "checkpoint")
-        self._saving: Future[None] | None = None
+        self._thread = futures.ThreadPoolExecutor(1, "checkpoint")
+        self._saving: futures.Future[None] | None = None
         if writes and _is_main():
             self._shelf.root.mkdir(parents=True, exist_ok=True)
             self._clear()
@@ -212,22 +211,19 @@ class Checkpoints:
         Raises:
             OSError: something could not be.
         """
-        saving, self._saving = self._saving, None
-        if saving is not None:
+        if self._saving is not None:
+            futures.wait([self._saving])  # interrupted here, `close` waits again
+            saving, self._saving = self._saving, None
             saving.result()
 
     def close(self) -> None:
         """Finish writing; what goes wrong hides no error that came before it."""
-        earlier = sys.exception()
-        try:
-            self.wait()
-        except OSError as error:
-            if earlier is None:
-                raise
-            print(f"error: {error}", file=sys.stderr)
-        finally:
-            self._thread.shutdown()
-            self._orbax.close()
+        with storage.hides_nothing():
+            try:
+                self.wait()
+            finally:
+                self._thread.shutdown()
+                self._orbax.close()
 
     def _save(self, position: Position, arguments: ocp.args.Composite) -> None:
         """Begin to save, when the save before it is done."""
@@ -288,7 +284,7 @@ class Checkpoints:
         whole = []
         for position in self._shelf.positions():
             if position.step == END and position != but:
-                with contextlib.suppress(Damage):
+                with contextlib.suppress(Damage, OSError):
                     self._shelf.verify(position)
                     whole.append(str(position.stage + 1))
         if not whole:

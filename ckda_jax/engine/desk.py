@@ -10,11 +10,12 @@ from collections.abc import Iterator
 import jax
 
 from ckda_jax.data.pipeline import TrainingStream
+from ckda_jax.engine import storage
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.interruption import Interruption
 from ckda_jax.engine.results import Results
 from ckda_jax.engine.stage import Stage
-from ckda_jax.engine.state import TrainState
+from ckda_jax.engine.state import Snapshot, TrainState
 from ckda_jax.engine.watchdog import Watchdog
 from ckda_jax.reporting.progress import Progress
 from ckda_jax.reporting.writer import Writer
@@ -52,19 +53,40 @@ class Desk:
             yield
         finally:
             self.watchdog.watch("finishing what is written")
-            self.progress.end()
-            self.writer.close()
-            self.checkpoints.close()
+            try:
+                with storage.hides_nothing():
+                    self.progress.end()
+                    self.writer.close()
+            finally:
+                self.checkpoints.close()
 
     def save(
         self, stage: Stage, done: int, state: TrainState, stream: TrainingStream
     ) -> str:
-        """Save a checkpoint inside a stage; return what to call it."""
+        """Save a checkpoint inside a stage, and the log; return what to call it."""
         name = f"step {done} of {stage}"
         self.watchdog.watch(f"saving {name}")
+        self.writer.sync()
         position = Position(stage.index, done)
         self.checkpoints.save_step(position, state, stream.get_state())
         return name
+
+    def save_end(self, stage: Stage, left: Snapshot) -> None:
+        """Save what a stage leaves behind, and wait until it is saved.
+
+        A kill during the evaluation that follows costs no learning, nor does a signal
+        that comes meanwhile.
+
+        Raises:
+            Interrupted: the run is to end, and all is saved.
+        """
+        self.watchdog.watch(f"saving {stage}")
+        self.interruption.hold()
+        self.writer.sync()
+        self.checkpoints.save_stage(stage.index, left.variables, left.memory)
+        self.checkpoints.wait()
+        self.interruption.release()
+        self.interruption.check()
 
     def pulse(self) -> None:
         """Notice that an evaluation goes on, and end it if the run is to end.

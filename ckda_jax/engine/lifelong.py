@@ -40,11 +40,7 @@ def run(this: Run, desk: Desk) -> None:
     for stage in this.stages:
         if stage.index > last:
             snapshot = learn(this, desk, stage, snapshot, previous)
-            desk.watchdog.watch(f"saving {stage}")
-            desk.checkpoints.save_stage(
-                stage.index, snapshot.variables, snapshot.memory
-            )
-            desk.checkpoints.wait()  # a kill while it evaluates costs no learning
+            desk.save_end(stage, snapshot)
             evaluate(this, desk, snapshot)
         elif stage.index == last or not is_evaluated(this, desk, stage.index):
             snapshot = restore(desk.checkpoints, stage.index, snapshot)

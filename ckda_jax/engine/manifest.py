@@ -1,18 +1,22 @@
 """The manifest of a checkpoint: what its files must be, written when they all are."""
 
+import contextlib
+import errno
 import functools
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jax
 
 import ckda_jax
-from ckda_jax.files import CONFIG, DATA, finite, write_json
+from ckda_jax.files import CONFIG, DATA, finite, sync_folder, write_text
 
 MANIFEST = "manifest.json"
 """In the folder of a checkpoint."""
@@ -30,6 +34,18 @@ PACKAGES = ("jax", "jaxlib", "flax", "orbax-checkpoint", "numpy")
 """Whose versions decide a run's bits, beside this one's and Python's."""
 
 
+DAMAGING = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EIO,
+    errno.EBADMSG,
+}
+"""Errors of the system that tell of a file, and not of this moment or this user."""
+
+
 class Damage(Exception):
     """A checkpoint is not what its manifest says; the message names file and reason."""
 
@@ -38,31 +54,31 @@ def write(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write the manifest of a finished folder, whose files are read for it.
 
     It holds, beside the facts given, the size and SHA-256 of every file, and the
-    versions and devices that the run has.
+    versions and devices that the run has. All that it tells of is on the disk when this
+    returns: what was read may so far have been in memory only, and gone after a power
+    loss.
 
     Args:
         folder: of the checkpoint.
         facts: what else is to be known of it, in JSON's types.
 
     Raises:
-        OSError: the folder is gone, or cannot be written.
+        OSError: the folder is gone, or cannot be written; or it has so many files that
+            the manifest would be too large.
     """
     folder.stat()
-    files = {
-        path.relative_to(folder).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": sha256(path),
-        }
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST
-    }
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+        elif path != folder / MANIFEST:
+            files[path.relative_to(folder).as_posix()] = _settle(path)
     made_by = {
         "versions": versions(),
         "devices": jax.device_count(),
         "processes": jax.process_count(),
     }
-    content = {"format": FORMAT, **facts, **made_by, "files": files}
-    write_json(folder / MANIFEST, sealed(content))
+    _write(folder, {"format": FORMAT, **facts, **made_by, "files": files})
 
 
 def add(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -71,7 +87,7 @@ def add(folder: Path, facts: Mapping[str, Any]) -> None:
     Raises:
         Damage: there is none, or it cannot be understood.
     """
-    write_json(folder / MANIFEST, sealed(read(folder) | dict(facts)))
+    _write(folder, read(folder) | dict(facts))
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,18 +102,18 @@ def read(folder: Path) -> dict[str, Any]:
 
     Raises:
         Damage: there is none, or it cannot be understood.
+        OSError: it cannot be read now.
     """
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > LARGEST:
-            raise Damage(f"{MANIFEST} is larger than {LARGEST} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with _tells_damage(MANIFEST):
+            if path.stat().st_size > LARGEST:
+                raise Damage(f"{MANIFEST} is larger than {LARGEST} bytes")
+            content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content, dict) and content != sealed(content):
             raise Damage(f"{MANIFEST} has another SHA-256")
-    except FileNotFoundError:
-        raise Damage(f"{MANIFEST} is missing") from None
     # A RecursionError: brackets within brackets.
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         cause = type(error).__name__
         raise Damage(f"{MANIFEST} cannot be read ({cause})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -121,6 +137,7 @@ def verify(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         Damage: a file is missing or is not what it was.
+        OSError: a file cannot be read now; it may be as it was.
     """
     content = read(folder)
     for name, value in facts.items():
@@ -158,6 +175,22 @@ def versions() -> dict[str, str]:
     return own | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
+def _write(folder: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(sealed(content), indent=1) + "\n"
+    if len(text) > LARGEST:  # as `json` writes it, a character is a byte
+        count = len(content["files"])
+        raise OSError(f"a {MANIFEST} of {count} files is larger than {LARGEST} bytes")
+    write_text(folder / MANIFEST, text)
+
+
+def _settle(path: Path) -> dict[str, Any]:
+    """Bring a file to the disk; return what a manifest tells of it."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": file.tell(), "sha256": digest}
+
+
 def _verify_file(folder: Path, name: str, told: Any) -> None:
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts:
@@ -167,9 +200,10 @@ def _verify_file(folder: Path, name: str, told: Any) -> None:
     except (KeyError, TypeError, ValueError):
         raise Damage(f"{MANIFEST} says nothing of {name!r}") from None
     try:
-        _compare(folder, name, size, digest)
+        with _tells_damage(name):
+            _compare(folder, name, size, digest)
     # ValueError: no name of a file. RuntimeError: links that lead to each other.
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         raise Damage(f"{name} cannot be read ({error})") from error
 
 
@@ -177,10 +211,27 @@ def _compare(folder: Path, name: str, size: int, digest: str) -> None:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise Damage(f"{name} is a link out of the checkpoint")
-    if not path.is_file():
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
         raise Damage(f"{name} is missing")
-    found = path.stat().st_size
-    if found != size:
-        raise Damage(f"{name} has {found} bytes, not {size}")
+    if found.st_size != size:
+        raise Damage(f"{name} has {found.st_size} bytes, not {size}")
     if sha256(path) != digest:
         raise Damage(f"{name} has another SHA-256")
+
+
+@contextlib.contextmanager
+def _tells_damage(name: str) -> Iterator[None]:
+    """Tell a file that is damaged from one that cannot be read at the moment.
+
+    A server that does not answer, too many open files or a missing right say nothing
+    of what is in a file, which must not be given up for it.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise Damage(f"{name} is missing") from None
+    except OSError as error:
+        if error.errno not in DAMAGING:
+            raise
+        raise Damage(f"{name} cannot be read ({error.strerror})") from error

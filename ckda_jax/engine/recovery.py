@@ -29,6 +29,7 @@ def recover(
     Raises:
         InputError: no checkpoint is whole, the newest is not although it must be, or
             what the stage before left behind is damaged.
+        OSError: one cannot be read now; it is left where it is.
     """
     for folder in shelf.junk():
         warn(f"{folder} holds no checkpoint; it does not count")

@@ -118,7 +118,7 @@ class Results:
         if not self.writes:
             return
         check_held(self.held, self.path.parent)
-        with _locked(self.path):
+        with writing(self.path):
             if self.path.exists():
                 recorded = read(self.path)["protocols"]
                 self.content["protocols"] = _until(last, recorded)
@@ -154,7 +154,7 @@ def record(path: Path, rows: list[dict[str, Any]]) -> None:
     Raises:
         InputError: there is no such file, or it is damaged.
     """
-    with _locked(path):
+    with writing(path):
         content = read(path)
         kept = {_where(row): row for row in (*content["protocols"], *rows)}
         content["protocols"] = list(kept.values())
@@ -174,7 +174,8 @@ def _where(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in ("stage", "dataset", "protocol"))
 
 
-def _locked(path: Path) -> contextlib.AbstractContextManager[bool]:
+def writing(path: Path) -> contextlib.AbstractContextManager[bool]:
+    """Keep every other process from writing a results file."""
     return locked(path.with_name(f".{path.name}.lock"))
 
 

@@ -1,5 +1,6 @@
 """The shelf: a run's checkpoints as folders, each there whole or not there."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -12,6 +13,7 @@ from typing import Any
 
 from ckda_jax.engine import manifest
 from ckda_jax.engine.manifest import MANIFEST, Damage
+from ckda_jax.files import sync_folder
 
 STEPS_PER_STAGE = 10_000_000
 """More steps than a stage has: `stage * STEPS_PER_STAGE + step` orders positions."""
@@ -89,12 +91,18 @@ class Shelf:
 
         Raises:
             Damage: it is not what it was; the message begins with the file's path.
+            OSError: it cannot be read now.
         """
         folder = self.folder(position)
         try:
             return manifest.verify(folder, position.facts)
         except Damage as damage:
             raise Damage(f"{folder}/{damage}") from damage
+        except OSError as error:
+            raise OSError(
+                f"{error.filename or folder}: cannot be read ({error.strerror}); it "
+                "may be whole: see to that, then run the same command again"
+            ) from error
 
     def unfinished(self, position: Position) -> Path:
         """Name the folder in which a checkpoint is to be written, below one that is."""
@@ -104,12 +112,17 @@ class Shelf:
         return path
 
     def put(self, written: Path, position: Position) -> None:
-        """Move a written folder to its place; what lies there is set aside."""
+        """Move a written folder to its place; what lies there is set aside.
+
+        The disk knows the place when this returns: an older checkpoint may go.
+        """
         target = self.folder(position)
         if target.exists():
             self.set_aside(position)
         target.parent.mkdir(exist_ok=True)
         os.rename(written, target)
+        for folder in (target.parent, self.root, self.root.parent):
+            sync_folder(folder)
 
     def rate(self, position: Position, score: float) -> None:
         """Put a score into the manifest of a checkpoint."""
@@ -134,21 +147,43 @@ class Shelf:
             shutil.rmtree(gone)
 
     def clear(self) -> None:
-        """Remove what is unfinished, also while threads of a failed save write on."""
+        """Remove what is unfinished, also while threads of a failed save write on.
+
+        That is all below `unfinished/`, and manifests that were being written anew.
+
+        Raises:
+            OSError: something is there again and again.
+        """
+        for folder in self._numbered():
+            for draft in folder.glob(f".{MANIFEST}.*.tmp"):
+                draft.unlink(missing_ok=True)
+        unfinished = self.root / UNFINISHED
         for _ in range(100):
-            shutil.rmtree(self.root / UNFINISHED, ignore_errors=True)
-            if not (self.root / UNFINISHED).exists():
+            shutil.rmtree(unfinished, ignore_errors=True)
+            if not unfinished.exists():
                 return
             time.sleep(0.02)
+        raise OSError(
+            f"{unfinished}: cannot be removed; end what still uses it, then run the "
+            "same command again"
+        )
 
     def _numbered(self) -> list[Path]:
-        """List the folders named by a number."""
-        return sorted(
-            path
-            for kind in (STAGES, STEPS)
-            for path in (self.root / kind).glob("*")
-            if NUMBER.fullmatch(path.name) and path.is_dir()
-        )
+        """List the folders named by a number.
+
+        Raises:
+            OSError: they cannot be listed, which is not to say that there are none.
+        """
+        found = []
+        for kind in (STAGES, STEPS):
+            with contextlib.suppress(FileNotFoundError):
+                with os.scandir(self.root / kind) as entries:
+                    found += [
+                        self.root / kind / entry.name
+                        for entry in entries
+                        if NUMBER.fullmatch(entry.name) and entry.is_dir()
+                    ]
+        return sorted(found)
 
     def _position(self, folder: Path) -> Position:
         number = int(folder.name)
@@ -188,4 +223,7 @@ def superfluous(scores: Mapping[Position, float | None], keep: int) -> list[Posi
 
 
 def _is_checkpoint(folder: Path) -> bool:
-    return (folder / MANIFEST).exists() or (folder / OWN_FILE).exists()
+    try:
+        return not {MANIFEST, OWN_FILE}.isdisjoint(os.listdir(folder))
+    except FileNotFoundError:
+        return False  # pruned meanwhile, by the run whose checkpoints another reads

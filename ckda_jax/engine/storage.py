@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from ckda_jax.engine.manifest import Damage
+from ckda_jax.files import refused
 from ckda_jax.structs import InputError, Tree
 
 LONGEST_CAUSE = 300
@@ -26,8 +27,8 @@ AFTERMATH = re.compile(
 )
 """How the errors begin that files still in work raise when another one failed."""
 
-SYSTEM = re.compile(r"([^:\[\]]+) \[os_error_code")
-"""What the system said, inside of the page that TensorStore makes of it."""
+SYSTEM = re.compile(r"\[os_error_code='(\d+)'\]")
+"""The number of the system's error, in the page that TensorStore makes of it."""
 
 
 @contextlib.contextmanager
@@ -55,7 +56,7 @@ def writes(folder: Path, clear: Callable[[], None]) -> Iterator[None]:
 
     Args:
         folder: below which is written.
-        clear: removes what was written so far.
+        clear: removes what was written so far, if it can.
 
     Raises:
         OSError: with what the system said.
@@ -65,14 +66,25 @@ def writes(folder: Path, clear: Callable[[], None]) -> Iterator[None]:
             yield
     # TensorStore raises ValueError for what the file system refuses.
     except (OSError, ValueError, Damage) as error:
-        clear()
+        with contextlib.suppress(OSError):
+            clear()
         text = " ".join(str(error).split())
         said = SYSTEM.search(text)
-        cause = said[1].strip() if said else text[:LONGEST_CAUSE]
-        raise OSError(
-            f"{folder}: cannot be written ({cause}); make room or give another "
-            "--workdir, then run the same command again"
-        ) from error
+        cause = os.strerror(int(said[1])) if said else text[:LONGEST_CAUSE]
+        raise refused(folder, cause) from error
+
+
+@contextlib.contextmanager
+def hides_nothing() -> Iterator[None]:
+    """Print an error in place of raising it, where another one is under way."""
+    earlier = sys.exception()
+    try:
+        yield
+    except Exception as error:
+        if earlier is None:
+            raise
+        first, _, _ = str(error).partition("\n")
+        print(f"error: {first}", file=sys.stderr)
 
 
 def check_room(arrays: Tree) -> None:

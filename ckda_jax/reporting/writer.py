@@ -1,5 +1,6 @@
 """The log of a run: `metrics.jsonl` and TensorBoard events; a kill does no harm."""
 
+import io
 import json
 import os
 import time
@@ -7,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ckda_jax.files import finite, write_text
+from ckda_jax.files import finite, write_all, write_text, writes
+from ckda_jax.reporting.events import Events
 from ckda_jax.structs import InputError
 
 METRICS_FILE = "metrics.jsonl"
@@ -40,7 +42,7 @@ class Writer:
         self._active = active
         self._tensorboard = tensorboard
         self._clock = clock
-        self._events: tuple[int, Any] | None = None
+        self._events: tuple[int, Events] | None = None
         self._lines = None
         if active:
             self._workdir.mkdir(parents=True, exist_ok=True)
@@ -60,6 +62,7 @@ class Writer:
 
         Raises:
             ValueError: the writer is closed.
+            OSError: they cannot be written.
         """
         if not self._active:
             return
@@ -68,11 +71,11 @@ class Writer:
         numbers = {name: float(value) for name, value in values.items()}
         position = {"stage": stage, "step": step, "epoch": epoch}
         row = {**position, **numbers, "time": self._clock()}
-        self._lines.write(json.dumps(finite(row)) + "\n")
+        with writes(self._path):
+            write_all(self._lines, (json.dumps(finite(row)) + "\n").encode())
         if self._tensorboard:
-            events = self._stage_events(stage, step)
-            for name, value in numbers.items():
-                events.add_scalar(name, value, step)
+            with writes(self._workdir / TENSORBOARD):
+                self._stage_events(stage, step).scalars(step, numbers)
 
     def cut_back(self, stage: int, step: int) -> None:
         """Drop what was logged after a restored position, and go on from there.
@@ -92,8 +95,21 @@ class Writer:
         write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
         self._lines = _append_to(self._path)
 
+    def sync(self) -> None:
+        """Wait until all that was logged is on the disk.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._lines is not None:
+            with writes(self._path):
+                os.fsync(self._lines.fileno())
+        if self._events is not None:
+            with writes(self._workdir / TENSORBOARD):
+                self._events[1].sync()
+
     def close(self) -> None:
-        """Write out what is still buffered; a second call does nothing."""
+        """Close the files; a second call does nothing."""
         if self._lines is not None:
             self._lines.close()
             self._lines = None
@@ -101,16 +117,14 @@ class Writer:
             self._events[1].close()
             self._events = None
 
-    def _stage_events(self, stage: int, step: int) -> Any:
+    def _stage_events(self, stage: int, step: int) -> Events:
         """Open the TensorBoard run of a stage; older events from `step` on go."""
         if self._events is None or self._events[0] != stage:
-            # Imported here: protobuf takes a second that short commands need not pay.
-            from tensorboardX import SummaryWriter
-
             if self._events is not None:
                 self._events[1].close()
-            folder = self._workdir / TENSORBOARD / f"stage{stage + 1}"
-            self._events = (stage, SummaryWriter(str(folder), purge_step=step))
+            folder = self._workdir / TENSORBOARD
+            folder.mkdir(exist_ok=True)
+            self._events = (stage, Events(folder / f"stage{stage + 1}", step))
         return self._events[1]
 
 
@@ -151,5 +165,5 @@ def drop_partial_line(path: Path) -> None:
         os.truncate(path, whole)
 
 
-def _append_to(path: Path):
-    return open(path, "a", encoding="utf-8", buffering=1, newline="\n")
+def _append_to(path: Path) -> io.FileIO:
+    return open(path, "ab", buffering=0)

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 import warnings
+from concurrent import futures
 
 import chex
 import jax
@@ -14,7 +15,7 @@ import pytest
 
 from ckda_jax.engine.checkpoint import Checkpoints, Position
 from ckda_jax.engine.state import TrainState
-from ckda_jax.structs import InputError
+from ckda_jax.structs import InputError, Interrupted
 from tests import runs
 
 
@@ -146,6 +147,31 @@ def test_the_best_state_of_a_stage_stays_and_what_is_no_number_is_never_best(tmp
     checkpoints.close()
 
 
+def test_a_checkpoint_is_on_the_disk_before_the_one_before_it_goes(
+    tmp_path, monkeypatch
+):
+    """Else a power loss leaves neither: what is renamed or read may be in memory."""
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
+    checkpoints.save_step(Position(0, 1), state(), {})
+    checkpoints.wait()
+    done = runs.record_disk(monkeypatch)
+    checkpoints.save_step(Position(0, 2), state(), {"step": 2})
+    checkpoints.close()
+    root = tmp_path / "checkpoints"
+    placed = done.index(("rename", root / "unfinished" / "steps-2"))
+    removed = done.index(("rename", root / "steps" / "1"))
+    before = {path for what, path in done[:placed] if what == "sync"}
+    for path in [root / "steps" / "2", *(root / "steps" / "2").rglob("*")]:
+        if path.name != "manifest.json":  # a new file under another name until then
+            assert (
+                root / "unfinished" / "steps-2" / path.relative_to(root / "steps" / "2")
+                in before
+            ), path
+    assert any(path.name.startswith(".manifest.json.") for path in before)
+    between = {path for what, path in done[placed:removed] if what == "sync"}
+    assert between == {root / "steps", root, tmp_path}
+
+
 def test_what_does_not_fit_is_one_line(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save_stage(0, VARIABLES, MEMORY)
@@ -199,7 +225,7 @@ def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path, kind):
     assert checkpoints.latest_position() == Position(0, 1)
     checkpoints.close()
     # What threads of the failed save still wrote goes when the next writer comes.
-    Checkpoints(tmp_path).close()
+    checkpoints = Checkpoints(tmp_path)
     assert not (tmp_path / "unfinished").exists()
     variables, _ = checkpoints.restore_stage(0, variables=VARIABLES, memory=MEMORY)
     chex.assert_trees_all_equal(variables, VARIABLES)
@@ -236,6 +262,24 @@ def test_closing_raises_what_went_wrong_but_hides_no_error_before_it(tmp_path):
             raise KeyError
         finally:
             checkpoints.close()
+
+
+def test_whoever_is_interrupted_while_waiting_still_hears_what_went_wrong(
+    tmp_path, monkeypatch, capsys
+):
+    checkpoints, waits = failing(tmp_path), futures.wait
+
+    def interrupt(these):
+        monkeypatch.setattr(futures, "wait", waits)
+        raise Interrupted(15, "terminated")
+
+    monkeypatch.setattr(futures, "wait", interrupt)
+    with pytest.raises(Interrupted):
+        try:
+            checkpoints.wait()
+        finally:
+            checkpoints.close()
+    assert "cannot be written (File too large)" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_gone_is_not_made_again(tmp_path):

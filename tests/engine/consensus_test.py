@@ -33,8 +33,8 @@ def told(monkeypatch):
             monkeypatch.setattr(jax, "process_index", lambda index=index: index)
             try:
                 answers.append(of_main(question if index == 0 else pytest.fail))
-            except InputError as error:
-                answers.append(str(error))
+            except Exception as error:
+                answers.append(error)
         return answers
 
     return play
@@ -52,5 +52,38 @@ def test_all_have_the_answer_of_the_main_process(told):
     )
 
 
-def test_all_raise_what_the_main_process_does(told):
-    assert told(refuse) == ["the file is damaged"] * 2
+def broken():
+    """Have a bug."""
+    raise KeyError("no such stage")
+
+
+@pytest.mark.parametrize(
+    ("question", "kinds", "said"),
+    [
+        (refuse, (InputError, InputError), "the file is damaged"),
+        (lambda: open("/nowhere"), (FileNotFoundError, OSError), "nowhere"),
+        (broken, (KeyError, OSError), "no such stage"),
+        (object, (TypeError, OSError), "not JSON serializable"),
+        (
+            lambda: [10**6] * 8000,
+            (OSError, OSError),
+            "are more than the main process",
+        ),
+    ],
+)
+def test_all_raise_when_the_main_process_does(told, question, kinds, said):
+    errors = told(question)
+    assert tuple(type(error) for error in errors) == kinds
+    assert all(said in str(error) for error in errors)
+
+
+def test_a_long_error_is_told_in_part(told):
+    """In characters that take the most bytes, of which there are 12 each."""
+    text = "\N{GRINNING FACE}" * 20_000
+
+    def question():
+        raise InputError(text)
+
+    own, other = told(question)
+    assert str(own) == text
+    assert str(other) == text[: len(str(other))] and len(str(other)) == 4096

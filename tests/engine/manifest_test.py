@@ -1,8 +1,12 @@
 """Manifests: every file as it was, and nothing outside of the folder."""
 
+import builtins
+import errno
 import hashlib
+import io
 import json
 import os
+from pathlib import Path
 
 import jax
 import pytest
@@ -156,10 +160,45 @@ def test_what_is_not_as_it_was_is_named(folder, injure, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("file", ["b", "manifest.json"])
+@pytest.mark.parametrize(
+    ("number", "kind", "said"),
+    [
+        (errno.EIO, Damage, r"^{} cannot be read \(Input/output error\)$"),
+        (errno.ESTALE, OSError, "Stale file handle: .*/{}'$"),
+        (errno.EACCES, PermissionError, "Permission denied: .*/{}'$"),
+    ],
+)
+def test_what_cannot_be_read_now_is_not_damaged(
+    folder, monkeypatch, file, number, kind, said
+):
+    original = io.open
+
+    def refuse(path, *arguments, **options):
+        if Path(path) == folder / file:
+            raise OSError(number, os.strerror(number), str(path))
+        return original(path, *arguments, **options)
+
+    monkeypatch.setattr(io, "open", refuse)
+    monkeypatch.setattr(builtins, "open", refuse)
+    with pytest.raises(kind, match=said.format(file)):
+        manifest.verify(folder, FACTS)
+
+
 def test_facts_are_added_and_sealed(folder):
     manifest.add(folder, {"score": 0.5})
     manifest.add(folder, {"score": float("nan")})
     assert manifest.verify(folder, FACTS)["score"] is None
+
+
+def test_a_manifest_too_large_to_be_read_is_not_written(folder, monkeypatch):
+    before = (folder / "manifest.json").read_bytes()
+    monkeypatch.setattr(manifest, "LARGEST", len(before))
+    manifest.write(folder, FACTS)
+    assert (folder / "manifest.json").read_bytes() == before
+    with pytest.raises(OSError, match=rf"of 2 files is larger than {len(before)} byt"):
+        manifest.write(folder, FACTS | {"more": "x"})
+    assert manifest.verify(folder, FACTS)["stage"] == 1
 
 
 def test_what_a_file_manager_leaves_does_no_harm(folder):

@@ -1,7 +1,10 @@
 """Recovery: the newest that is whole, loudly, or a refusal."""
 
+import errno
+
 import pytest
 
+from ckda_jax.engine import manifest
 from ckda_jax.engine.recovery import recover
 from ckda_jax.engine.shelf import END, Position, Shelf
 from ckda_jax.structs import InputError
@@ -112,6 +115,27 @@ def test_a_state_is_of_no_use_without_the_end_of_the_stage_before(shelf):
     assert shelf.positions() == RUN
     # A run that began with the second stage had its teacher from elsewhere.
     assert found(shelf, first=1) == (Position(1, 3), [])
+
+
+@pytest.mark.parametrize("position", [Position(1, 3), Position(0, END)])
+def test_what_cannot_be_read_now_is_not_given_up(shelf, monkeypatch, position):
+    before, digest = runs.listing(shelf.root), manifest.sha256
+
+    def refuse(path):
+        if path.parent == shelf.folder(position):
+            raise OSError(errno.ETIMEDOUT, "Connection timed out", str(path))
+        return digest(path)
+
+    monkeypatch.setattr(manifest, "sha256", refuse)
+    said = (
+        rf"^{shelf.folder(position)}/array: cannot be read \(Connection timed out\); "
+        "it may be whole: .* run the same command again$"
+    )
+    with pytest.raises(OSError, match=said):
+        found(shelf)
+    assert runs.listing(shelf.root) == before
+    monkeypatch.undo()
+    assert found(shelf) == (Position(1, 3), [])
 
 
 def test_junk_is_left_alone_and_told(shelf):

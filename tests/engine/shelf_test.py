@@ -1,5 +1,9 @@
 """The shelf: places, what counts, and what is kept."""
 
+import resource
+import shutil
+import time
+
 import pytest
 
 from ckda_jax.engine import manifest
@@ -92,6 +96,34 @@ def test_new_and_best_are_kept_and_stages_for_good(shelf):
     kept = [Position(0, 2), Position(0, 4), Position(0, 5), Position(0, END)]
     assert shelf.positions() == kept
     assert runs.listing(shelf.root / "unfinished") == []
+
+
+def test_what_a_kill_left_of_a_score_is_taken_away(shelf):
+    folder = put(shelf, Position(0, 5))
+    before = runs.listing(shelf.root)
+    (folder / ".manifest.json.7.tmp").write_bytes(b"{")
+    shelf.clear()
+    assert runs.listing(shelf.root) == [name for name in before if name != "unfinished"]
+
+
+def test_what_cannot_be_removed_is_named(shelf, monkeypatch):
+    put(shelf, Position(0, 5))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
+    with pytest.raises(OSError, match=f"^{shelf.root}/unfinished: cannot be removed;"):
+        shelf.clear()
+
+
+def test_a_process_that_can_open_nothing_takes_no_checkpoint_for_absent(shelf):
+    put(shelf, Position(0, 5))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            shelf.positions()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert shelf.positions() == [Position(0, 5)]
 
 
 @pytest.mark.parametrize(

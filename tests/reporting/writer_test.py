@@ -2,13 +2,14 @@
 
 import json
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 
 from ckda_jax.reporting.writer import Writer, drop_partial_line, read_rows
 from ckda_jax.structs import InputError
+from tests import runs
+from tests.reporting.events_test import read_events
 
 
 def log(writer, *positions):
@@ -87,30 +88,48 @@ def test_closed_writer_refuses(tmp_path):
 
 
 def test_tensorboard_has_one_run_per_stage_with_the_steps(tmp_path):
-    from tensorboardX.proto import event_pb2
-
-    proto: Any = event_pb2  # made by protobuf at import, unknown to type checkers
-
     writer = Writer(tmp_path)
     log(writer, (0, 10), (0, 20), (1, 10))
     writer.close()
     steps = {}
     for stage in ("stage1", "stage2"):
         (file,) = (tmp_path / "tensorboard" / stage).iterdir()
-        events = [proto.Event.FromString(record) for record in tf_records(file)]
+        events = read_events(file)
         steps[stage] = [e.step for e in events if e.summary.value]
         purged = [e.step for e in events if e.HasField("session_log")]
         assert purged == [10]
     assert steps == {"stage1": [10, 20], "stage2": [10]}
 
 
-def tf_records(path):
-    """Yield the payloads of a record file: length, checksum, payload, checksum."""
-    content, at = path.read_bytes(), 0
-    while at < len(content):
-        length = int.from_bytes(content[at : at + 8], "little")
-        yield content[at + 12 : at + 12 + length]
-        at += 16 + length
+@pytest.mark.parametrize("first", ["metrics.jsonl", "tensorboard"])
+def test_a_full_disk_is_an_error_whichever_file_meets_it_first(tmp_path, first):
+    """More scalars than any queue holds, and no thread that could end unheard."""
+    values = {f"loss/{i}": float(i) for i in range(15)}
+    writer = Writer(tmp_path)
+    writer.scalars(stage=0, step=0, epoch=1, values=values)
+    (events,) = (tmp_path / "tensorboard" / "stage1").iterdir()
+    padded = events if first == "tensorboard" else tmp_path / "metrics.jsonl"
+    with open(padded, "a") as file:
+        file.write(json.dumps({"stage": 0, "step": 0, "pad": "x" * 10_000}) + "\n")
+    said = rf"^{tmp_path}/{first}: cannot be written \(File too large\); make room "
+    with runs.small_files_only(limit=20_000):
+        with pytest.raises(OSError, match=said):
+            for step in range(1, 60):
+                writer.scalars(stage=0, step=step, epoch=1, values=values)
+        # What could not be written is not tried again, nor does it fail again.
+        writer.close()
+    assert 2 < len(positions(tmp_path)) < 60
+
+
+def test_what_was_logged_is_brought_to_the_disk(tmp_path, monkeypatch):
+    writer = Writer(tmp_path)
+    log(writer, (0, 10))
+    done = runs.record_disk(monkeypatch)
+    writer.sync()
+    writer.close()
+    writer.sync()
+    (events,) = (tmp_path / "tensorboard" / "stage1").iterdir()
+    assert done == [("sync", tmp_path / "metrics.jsonl"), ("sync", events)]
 
 
 def test_broken_line_is_named(tmp_path):
