@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from ckda_jax import config as config_lib
-from ckda_jax import pretrain
+from ckda_jax import pretrain, workdir
 from ckda_jax.data import crowd
 from ckda_jax.engine import pretraining
 from ckda_jax.models.stem import STEMS
@@ -45,7 +45,8 @@ def measure(config: ConfigDict, stem: str, folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / crowd.NAME).symlink_to((folder / crowd.NAME).resolve())
         run = pretrain.assemble(chosen, Path(scratch), console)
-        trained = pretrain.train(chosen, run, console)
+        with workdir.held(Path(scratch)) as held:
+            trained = pretrain.train(chosen, run, "", console, held)
         (scores,) = pretraining.score(run, trained).values()
         rows = read_rows(Path(scratch) / METRICS_FILE)
         seconds = pretrain.seconds(Path(scratch))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,5 +50,5 @@ def test_flops_of_vit_b_are_those_counted_by_hand(monkeypatch):
     by_hand = 12 * 3.124e9 + 0.248e9 + 9.454e6
     assert size.forward_flops() == pytest.approx(by_hand, rel=1e-3)
     assert size.step_flops() == pytest.approx(64 * 4 * by_hand, rel=1e-3)
-    model = ours.learner(size, "float32").model
+    model: Any = ours.learner(size, "float32").model
     assert size.forward_flops() == sum(flops.flops(model).values())

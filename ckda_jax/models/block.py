@@ -45,19 +45,6 @@ def dense(dtype: Any, param_dtype: Any) -> Callable[..., nn.Dense]:
     )
 
 
-def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Compute x (1 + erf(x / sqrt(2))) / 2, at least in float32 (Hendrycks et al. 2016).
-
-    A CPU computes erf by a polynomial in one pass over memory; the form with erfc that
-    `jax.nn.gelu` has takes several, and exponentials.
-
-    >>> gelu(jnp.array([-1.0, 0.0, 1.0])).round(4).tolist()
-    [-0.1587, 0.0, 0.8413]
-    """
-    wide = norm.at_least_float32(x)
-    return (0.5 * wide * (1 + jax.lax.erf(wide * 0.5**0.5))).astype(x.dtype)
-
-
 class Attention(nn.Module):
     """Multi-head self-attention with one projection to queries, keys and values.
 
@@ -114,7 +101,7 @@ class Mlp(nn.Module):
     ) -> Float[Array, "r b n d"]:
         """Map every token by itself."""
         linear = dense(self.dtype, self.param_dtype)
-        hidden = gelu(linear(self.hidden, name="fc1")(tokens))
+        hidden = nn.gelu(linear(self.hidden, name="fc1")(tokens), approximate=False)
         hidden = Dropout(self.dropout)(hidden, train)
         hidden = linear(tokens.shape[-1], name="fc2")(hidden)
         return Dropout(self.dropout)(hidden, train)
