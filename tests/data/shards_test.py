@@ -37,6 +37,7 @@ def shard(tmp_path) -> shards.Shard:
 
 def make(out: Path, shard: shards.Shard) -> shards.Entry:
     ticks = []
+    (out / shards.JOURNAL).mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(2) as pool:
         entry = shards.make(out, shard, pool, lambda: ticks.append(1))
     assert len(ticks) == len(shard.table)
