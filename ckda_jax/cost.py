@@ -16,6 +16,7 @@ import functools
 import os
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,6 +39,9 @@ from ckda_jax.models.plain import bare
 from ckda_jax.reporting import costs, tables
 from ckda_jax.reporting.progress import QUICK, Pace, duration
 from ckda_jax.structs import InputError, Tree
+
+MOST_IDENTITIES, MOST_IMAGES = 10**8, 2**16
+"""Beyond them no machine has the memory for a classifier, or for a batch."""
 
 Function = Callable[[Tree, Tree, Array], Array]
 """`(variables, memory, images [b, h, w, 3] uint8) -> array`."""
@@ -79,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, config = config_lib.parse(parser(), argv)
     build.check_limits(config)
     batches, modality = _batches(args), _modality(args, config)
+    _check_json(args.json)
     console = Console(highlight=False)
     content = facts(config) | on_paper(config, args.identities)
     tables.print_tables(costs.paper_tables(content), console)
@@ -92,7 +97,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         content |= measure(config, plan, Console(stderr=True, highlight=False))
         tables.print_tables(costs.measured_tables(content), console)
     if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.json, content)
     return 0
 
@@ -104,17 +108,34 @@ def _batches(args: argparse.Namespace) -> list[int]:
             f"--repeats {args.repeats}: must be at least {timing.FEWEST}, or no "
             "interval holds a median with 95 %"
         )
-    if args.identities < 1:
-        raise InputError(f"--identities {args.identities}: must be at least 1")
+    if not 1 <= args.identities <= MOST_IDENTITIES:
+        raise InputError(
+            f"--identities {args.identities}: must be from 1 to {MOST_IDENTITIES}"
+        )
     try:
         batches = [int(word) for word in args.batches.split(",")]
     except ValueError:
         batches = []
-    if not batches or min(batches) < 1:
+    if not batches or not 1 <= min(batches) <= max(batches) <= MOST_IMAGES:
         raise InputError(
-            f"--batches {args.batches}: give numbers above 0, as in --batches 1,32"
+            f"--batches {args.batches}: give numbers from 1 to {MOST_IMAGES}, as in "
+            "--batches 1,32"
         )
     return batches
+
+
+def _check_json(path: Path | None) -> None:
+    """Refuse, before anything is measured, a file that cannot be written."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            cause = "it is a directory" if path.is_dir() else ""
+    except OSError as error:
+        cause = error.strerror or str(error)
+    if cause:
+        raise InputError(f"--json {path}: cannot be written ({cause}); give a file")
 
 
 def _modality(args: argparse.Namespace, config: ConfigDict) -> int:

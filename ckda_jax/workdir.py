@@ -318,6 +318,11 @@ def _check_unused(workdir: Path) -> None:
 def _check_writable(workdir: Path, folder: Path) -> None:
     existing = folder
     while not existing.exists():
+        if existing.is_symlink():
+            raise InputError(
+                f"--workdir {workdir}: {existing} is a link to nothing; make what it "
+                "points to, or give another directory"
+            )
         existing = existing.parent
     if not existing.is_dir():
         raise InputError(

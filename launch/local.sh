@@ -24,9 +24,11 @@ export CKDA_COORDINATOR="127.0.0.1:$port" CKDA_PROCESSES="$count"
 # A pipe would make Python hold its lines back until it ends.
 export PYTHONUNBUFFERED=1
 
-# Not sed: it would hold the lines back.
+# Not sed: it would hold the lines back. It ends with the process that it reads from, in
+# whose group it is: a signal to the group must not leave that one without a reader.
 prefix() {
     local line
+    trap '' INT TERM
     while IFS= read -r line || [ -n "$line" ]; do printf '[%s] %s\n' "$1" "$line"; done
 }
 

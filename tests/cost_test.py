@@ -97,10 +97,13 @@ def test_what_is_timed_is_what_evaluation_runs():
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--batches", "1,x", "--batches 1,x: give numbers above 0"),
-        ("--batches", "0", "--batches 0: give numbers above 0"),
+        ("--batches", "1,x", "--batches 1,x: give numbers from 1 to 65536"),
+        ("--batches", "0", "--batches 0: give numbers from 1"),
+        ("--batches", "1,100000000000", "--batches 1,100000000000: give numbers"),
+        ("--json", "/", "--json /: cannot be written (it is a directory); give a file"),
+        ("--json", "/dev/null/x", "--json /dev/null/x: cannot be written ("),
         ("--repeats", "5", "--repeats 5: must be at least 6"),
-        ("--identities", "0", "--identities 0: must be at least 1"),
+        ("--identities", "0", "--identities 0: must be from 1 to 100000000"),
         ("--modality", "thermal", "the config has visible, infrared"),
         ("--config.model.depth", "0", "config.model.depth=0: must be at least 1"),
     ],

@@ -59,6 +59,18 @@ print("child", child.pid)
 child.wait()
 """
 
+# Takes its time to save, and then says so.
+SLOW = """
+import signal, sys, time
+def save(number, frame):
+    time.sleep(0.5)
+    print("saved")
+    sys.exit(128 + number)
+signal.signal(NUMBER, save)
+print("ready")
+time.sleep(300)
+"""
+
 
 def launch(count: str, code: str) -> subprocess.CompletedProcess[str]:
     """Run code in some processes under the launcher."""
@@ -98,6 +110,20 @@ def test_a_failure_stops_the_others_and_is_the_status():
     assert done.returncode == 7
     child = int(done.stdout.split()[2])
     assert not alive(child)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_processes_say_after_a_signal_is_read(number):
+    code = SLOW.replace("NUMBER", str(int(signal.SIGTERM)))
+    command = [str(LOCAL), "2", sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as launcher:
+        assert launcher.stdout is not None
+        ready = {launcher.stdout.readline() for _ in range(2)}
+        assert ready == {"[0] ready\n", "[1] ready\n"}
+        launcher.send_signal(number)
+        said = set(launcher.stdout)
+    assert launcher.returncode == 128 + number
+    assert said == {"[0] saved\n", "[1] saved\n"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="reads /proc")
@@ -187,7 +213,8 @@ from ckda_jax.engine import distributed
 distributed.initialise()
 cluster = distributed.Cluster.of_all_devices()
 gathered = multihost_utils.process_allgather(jax.numpy.int32(jax.process_index() + 1))
-print("place", cluster.shard, "sum", gathered.sum())
+# In one piece, as both write into one file.
+print(f"place {cluster.shard} sum {gathered.sum()}\\n", end="")
 """
 
 

@@ -233,6 +233,12 @@ def test_a_file_in_the_way_is_refused(tmp_path, config, place, file):
         workdir.check(tmp_path / place, config, Lineage())
 
 
+def test_a_link_to_nothing_is_refused(tmp_path, config):
+    (tmp_path / "run").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match=r"/run is a link to nothing; make what it"):
+        workdir.check(tmp_path / "run", config, Lineage())
+
+
 def test_a_directory_that_cannot_be_written_is_refused(tmp_path, config, monkeypatch):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")

@@ -14,6 +14,7 @@ from ckda_jax.data.images import BAD_IMAGES
 from ckda_jax.engine.augment import FILLS
 from ckda_jax.engine.evaluate import check_per_dataset
 from ckda_jax.engine.layout import PARAMETERS
+from ckda_jax.engine.shelf import STEPS_PER_STAGE
 from ckda_jax.losses.metric import ANCHORS
 from ckda_jax.methods import METHODS
 from ckda_jax.methods.alignment import STUDENT_SPACES
@@ -65,7 +66,8 @@ RANGES = (
     (r"model\.(mlp_ratio|epsilon)", ABOVE_0),
     (r"(model|prompts)\.(.*dropout|drop_path)", DROP),
     (r"prompts\.(patch_size|.*_width)", FROM_1),
-    (r"train\.(steps|gradients_every|skip_nonfinite|step_limit)", FROM_0),
+    (r"train\.step_limit", Range(0, 1e8)),
+    (r"train\.(steps|gradients_every|skip_nonfinite)", FROM_0),
     (r"report\.queries|eval\.seed", FROM_0),
     (r"train\.identities", Range(2)),
     (r"train\..*|eval\.batch", FROM_1),
@@ -130,6 +132,7 @@ def check_limits(config: ConfigDict) -> None:
         _check_regex(key, values.get(key, ""))
     _check_sizes(config)
     _check_micro_batches(config)
+    _check_steps(config)
     _check_order(config)
 
 
@@ -188,6 +191,16 @@ def _check_micro_batches(config: ConfigDict) -> None:
             f"config.train.micro_batches={parts}: the {rows} rows of a modality "
             "(config.train.identities x config.train.images) cannot be cut into "
             f"{parts} equal parts; choose a divisor of {rows}"
+        )
+
+
+def _check_steps(config: ConfigDict) -> None:
+    """Refuse more steps of a stage than checkpoints can be numbered by."""
+    steps, epochs = config.train.steps, config.train.epochs
+    if steps * epochs >= STEPS_PER_STAGE:
+        raise InputError(
+            f"config.train.steps={steps} x config.train.epochs={epochs} steps of a "
+            f"stage: must be fewer than {STEPS_PER_STAGE:,}"
         )
 
 

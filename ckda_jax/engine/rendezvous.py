@@ -27,6 +27,9 @@ HEARTBEAT = "CKDA_HEARTBEAT"
 
 AUTO = "auto"
 DEFAULT_TIMEOUT = 300
+
+DIGITS = 6
+"""Of a number of processes or seconds: with more no clock of the system can deal."""
 DEFAULT_HEARTBEAT = 100
 MARGIN = 60  # seconds after ours at which JAX's own timeout would abort the process
 PAUSE = 0.2  # seconds between two tries to reach the coordinator
@@ -80,7 +83,7 @@ class Rendezvous:
             InputError: no `host:port`, or a place that is missing or out of range.
         """
         host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        if not _is_name(host) or not port.isdecimal() or not 0 < int(port) < 65536:
             raise InputError(
                 f"{COORDINATOR}={address}: must be HOST:PORT with a port from 1 to "
                 f"65535, or {AUTO}"
@@ -216,6 +219,14 @@ def _heartbeat() -> int:
     return _integer(HEARTBEAT, 1, str(DEFAULT_HEARTBEAT))
 
 
+def _is_name(host: str) -> bool:
+    """Say whether a host may be called so; resolving other names fails in odd ways."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
+
+
 def _integer(name: str, low: int, default: str | None = None) -> int:
     """Read a variable of the environment that is an integer of at least `low`."""
     text = os.environ.get(name, default)
@@ -224,6 +235,9 @@ def _integer(name: str, low: int, default: str | None = None) -> int:
             f"{name} is not set, but {COORDINATOR}={os.environ[COORDINATOR]} is; set "
             "it for every process, as the scripts of launch/ do"
         )
-    if not text.isdecimal() or int(text) < low:
-        raise InputError(f"{name}={text}: must be an integer of at least {low}")
+    if not text.isdecimal() or len(text) > DIGITS or int(text) < low:
+        raise InputError(
+            f"{name}={text}: must be an integer of at least {low} and {DIGITS} digits "
+            "at most"
+        )
     return int(text)

@@ -60,6 +60,8 @@ def test_every_preset_is_within_the_limits(preset):
         ("erasing.probability", -0.1, "must be at least 0 and at most 1"),
         ("train.epochs", 0, "config.train.epochs=0: must be at least 1"),
         ("train.steps", -1, "must be at least 0"),
+        ("train.steps", 10**7, "must be fewer than 10,000,000"),
+        ("train.step_limit", 1e10, "train.step_limit=10000000000.0: must be"),
         ("train.log_every", 0, "must be at least 1"),
         ("train.gradients_every", -1, "must be at least 0"),
         ("train.checkpoint_every", 0, "must be at least 1"),

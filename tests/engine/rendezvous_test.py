@@ -116,6 +116,9 @@ def test_a_place_without_a_cluster_is_told(monkeypatch):
         ({"COORDINATOR": "host:0"}, r"CKDA_COORDINATOR=host:0: must be HOST:PORT"),
         ({"COORDINATOR": "host:70000"}, r"=host:70000: must be HOST:PORT with a port"),
         ({"COORDINATOR": ":80"}, r"CKDA_COORDINATOR=:80: must be HOST:PORT"),
+        ({"COORDINATOR": "a..b:80"}, r"=a..b:80: must be HOST:PORT"),
+        ({"COORDINATOR": f"{'a' * 64}:80"}, r"=a+:80: must be HOST:PORT"),
+        ({"TIMEOUT": "10000000000"}, r"CKDA_TIMEOUT=10000000000: .* 6 digits at most"),
     ],
 )
 def test_a_bad_variable_is_named_with_its_value(monkeypatch, joined, values, said):
