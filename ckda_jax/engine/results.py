@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ckda_jax.engine import schema
 from ckda_jax.engine.consensus import of_main
 from ckda_jax.files import RESULTS_FORMAT as FORMAT
 from ckda_jax.files import START as START
@@ -18,7 +19,7 @@ from ckda_jax.locks import Held, always, check_held, locked
 from ckda_jax.retrieval import lifelong
 from ckda_jax.structs import InputError
 
-SUMMARISED = ("mAP", "rank1", "mINP")
+SUMMARISED = schema.SCORES
 
 END = sys.maxsize
 """After all stages, and after all epochs of one."""
@@ -133,7 +134,8 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    # A RecursionError: brackets within brackets.
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); restore it, or give the --workdir of "
             "another run"
@@ -142,6 +144,12 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: holds no results of format {FORMAT}; give the --workdir of "
             "another run"
+        )
+    fault = schema.fault(content)
+    if fault:
+        raise InputError(
+            f"{path}: damaged, {fault}; restore it from a backup, or delete it and run "
+            "the train command again, which evaluates what it can"
         )
     return content
 

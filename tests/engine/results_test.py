@@ -101,7 +101,9 @@ def test_only_the_main_process_writes(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[" * 100_000, '{"format": 2}', '{"format": 1}']
+)
 def test_a_damaged_file_is_refused(tmp_path, text):
     path = tmp_path / "results.json"
     path.write_text(text)
