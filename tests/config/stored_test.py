@@ -48,7 +48,7 @@ def test_what_older_runs_lack_may_be_missing(text, tmp_path):
         ('"heads": ', '"heads": 0.', "model.heads: 0.* is not of the type of '"),
         ('"remat": false', '"remat": 0', "model.remat: 0 is not of the type of"),
         ('"method": "ckda"', '"method": null', "method: None is not of the type"),
-        ('"regdb"', "1", "stages: 1"),
+        ('"lifelong"', "1", "eval.protocols: 1 is not of the type of 'lifelong'"),
     ],
 )
 def test_a_damaged_key_or_value_is_refused(text, tmp_path, old, new, said):
