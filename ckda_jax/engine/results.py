@@ -12,6 +12,7 @@ import numpy as np
 
 from ckda_jax.engine import schema
 from ckda_jax.engine.consensus import of_main
+from ckda_jax.engine.manifest import SEAL, sealed
 from ckda_jax.files import RESULTS_FORMAT as FORMAT
 from ckda_jax.files import START as START
 from ckda_jax.files import write_json
@@ -123,7 +124,7 @@ class Results:
             if self.path.exists():
                 recorded = read(self.path)["protocols"]
                 self.content["protocols"] = _until(last, recorded)
-            write_json(self.path, self.content)
+            write_json(self.path, sealed(self.content))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -145,7 +146,10 @@ def read(path: Path) -> dict[str, Any]:
             f"{path}: holds no results of format {FORMAT}; give the --workdir of "
             "another run"
         )
-    fault = schema.fault(content)
+    # Results of older versions have no seal.
+    broken = SEAL in content and content != sealed(content)
+    content.pop(SEAL, None)
+    fault = schema.fault(content) or ("it has another SHA-256" if broken else "")
     if fault:
         raise InputError(
             f"{path}: damaged, {fault}; restore it from a backup, or delete it and run "
@@ -166,7 +170,7 @@ def record(path: Path, rows: list[dict[str, Any]]) -> None:
         content = read(path)
         kept = {_where(row): row for row in (*content["protocols"], *rows)}
         content["protocols"] = list(kept.values())
-        write_json(path, content)
+        write_json(path, sealed(content))
 
 
 def _place(stage: int, epoch: int | None) -> tuple[int, int]:
