@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.block < 1:
         raise InputError(f"--block {args.block}: must be at least 1")
     distributed.initialise()
-    config = config_lib.from_json(args.workdir / CONFIG)
+    config = config_lib.read(args.workdir / CONFIG)
     listed = sources.read(args.images, args.modality, build.modalities(config))
     build.use_compile_cache(config.compile_cache)
     model = build.load_model(args.workdir, args.stage)

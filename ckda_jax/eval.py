@@ -93,7 +93,7 @@ def scores(
     Returns:
         Rows as in `results.json`.
     """
-    config = adapted(config_lib.from_json(folder / workdir.CONFIG), args)
+    config = adapted(config_lib.read(folder / workdir.CONFIG), args)
     cluster = build.cluster(config, learns=False)
     build.use_compile_cache(config.compile_cache)
     lineage = workdir.read_lineage(folder)

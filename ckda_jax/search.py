@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"--top {args.top}: must be at least 1")
     distributed.initialise()
     workdir, stage = maker(args.gallery, args.workdir, args.stage)
-    config = config_lib.from_json(workdir / CONFIG)
+    config = config_lib.read(workdir / CONFIG)
     queries = sources.read(args.query, args.modality, build.modalities(config))
     cameras = left_out(queries, args.camera_rule, args.camera)
     build.use_compile_cache(config.compile_cache)

@@ -4,12 +4,11 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
-import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from ml_collections import ConfigDict
 from ckda_jax import build
 from ckda_jax import config as config_lib
 from ckda_jax.data.dataset import Dataset
-from ckda_jax.engine import consensus, origin, results
+from ckda_jax.engine import consensus, origin, results, tables
 from ckda_jax.engine.origin import CHECKPOINTS, Lineage, Origin
 from ckda_jax.engine.shelf import Shelf
 from ckda_jax.engine.stage import Stage
+from ckda_jax.engine.tables import Tables as Tables
 from ckda_jax.files import CONFIG as CONFIG
 from ckda_jax.files import DATA as DATA
 from ckda_jax.files import EXAMPLES, RESULTS, write_json, write_text
@@ -34,9 +34,6 @@ DATA_CHANGES = "data_changes.json"
 LOCK = ".run.lock"
 FOLDERS = (TENSORBOARD, CHECKPOINTS, EXAMPLES)
 """What a run makes in its directory besides files."""
-
-Tables = dict[str, dict[str, Any]]
-"""What a run's tables of images hold, in numbers: see `describe`."""
 
 FREE = re.compile(
     r"data\.(workers|threads|cache|bad_images|own|roots\..*)|report\..*|compile_cache"
@@ -124,23 +121,21 @@ def _data_changes(workdir: Path, found: Tables) -> list[str]:
     path = workdir / DATA
     if not path.exists() or not (workdir / CONFIG).exists():
         return []
-    try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise _unreadable(path, error) from error
-    return [
-        f"{name}: {_difference(before[name], table)}"
-        for name, table in found.items()
-        if before.get(name, table) != table
-    ]
+    return tables.difference(tables.read(path, found), found)
 
 
 def record_changes(workdir: Path, lines: list[str]) -> None:
-    """Add to a run directory's list of how its data changed, and when."""
+    """Add to a run directory's list of how its data changed, and when.
+
+    Raises:
+        InputError: the list cannot be read.
+    """
     if not lines:
         return
     path = workdir / DATA_CHANGES
-    changes = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    changes = tables.read_json(path) if path.exists() else []
+    if not isinstance(changes, list):
+        raise tables.unreadable(path, "no list")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     write_json(path, [*changes, {"at": now, "changes": lines}])
 
@@ -178,14 +173,14 @@ def read_lineage(workdir: Path) -> Lineage:
     path = workdir / LINEAGE
     if not path.exists():
         return Lineage()
+    values = tables.read_json(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
         tuples = {"modalities": (), **values}
         for name in ("learned", "modalities"):
             tuples[name] = tuple(tuples[name])
         return Lineage(**tuples)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _unreadable(path, error) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise tables.unreadable(path, error) from error
 
 
 def read_origin(workdir: Path) -> Origin:
@@ -198,7 +193,7 @@ def read_origin(workdir: Path) -> Origin:
         InputError: no run, or one that is not finished.
     """
     before = origin.read(workdir)
-    config = config_lib.from_json(workdir / CONFIG)
+    config = config_lib.read(workdir / CONFIG)
     evaluated = {
         row["dataset"]
         for row in before.results["evaluations"]
@@ -273,22 +268,6 @@ def _describe(dataset: Dataset, records: Records) -> dict[str, Any]:
         "images": len(records),
         "digest": digest.hexdigest(),
     }
-
-
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    counts = [
-        f"{table['identities']} identities, {table['images']} images"
-        for table in (before, now)
-    ]
-    if counts[0] == counts[1]:
-        return f"as many as before ({counts[0]}), but other files or labels"
-    return " -> ".join(counts)
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(
-        f"{path}: cannot be read ({error}); restore the file or start a new run"
-    )
 
 
 def _lineage_difference(old: Lineage, new: Lineage) -> list[str]:

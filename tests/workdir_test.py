@@ -43,7 +43,13 @@ def test_what_a_killed_run_was_writing_is_taken_away(tmp_path, config):
 
 def test_what_eval_is_writing_is_not_taken_away(tmp_path, config, monkeypatch):
     path, replace = tmp_path / "results.json", os.replace
-    start = {"method": "m", "preset": "p", "seed": 0, "stages": [], "datasets": []}
+    start = {
+        "method": "m",
+        "preset": "p",
+        "seed": 0,
+        "stages": [["a"]],
+        "datasets": ["a"],
+    }
     files.write_json(path, results.empty(**start))
     claims = []
 
@@ -58,7 +64,8 @@ def test_what_eval_is_writing_is_not_taken_away(tmp_path, config, monkeypatch):
         replace(draft, final)
 
     monkeypatch.setattr(os, "replace", replace_late)
-    row = {"stage": 0, "dataset": "regdb", "protocol": "thermal"}
+    row = {"stage": 0, "epoch": None, "dataset": "a", "protocol": "p", "seen": True}
+    row |= dict.fromkeys(("mAP", "rank1", "mINP"), 0.5)
     results.record(path, [row])
     claims[0].join()
     assert results.read(path)["protocols"] == [row]
@@ -155,6 +162,15 @@ def test_damaged_data_are_refused(tmp_path, config):
     (tmp_path / workdir.DATA).write_text("{")
     with pytest.raises(InputError, match="data.json: cannot be read"):
         workdir.check_data(tmp_path, {})
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[" * 100_000])
+def test_a_damaged_list_of_changes_is_refused(tmp_path, text):
+    path = tmp_path / workdir.DATA_CHANGES
+    path.write_text(text)
+    with pytest.raises(InputError, match="data_changes.json: cannot be read"):
+        workdir.record_changes(tmp_path, ["regdb: changed"])
+    assert path.read_text() == text
 
 
 def test_a_directory_without_lineage_is_of_a_run_of_its_own(tmp_path):

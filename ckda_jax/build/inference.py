@@ -141,7 +141,7 @@ def load_model(workdir: str | Path, stage: int | None = None) -> Model:
             damaged or does not fit the config.
     """
     folder = Path(workdir)
-    config = config_lib.from_json(folder / CONFIG)
+    config = config_lib.read(folder / CONFIG)
     checkpoints = Checkpoints(folder / CHECKPOINTS, writes=False)
     index = checkpoints.choose(stage)
     saved = checkpoints.restore_as_saved(index)

@@ -12,6 +12,7 @@ from ckda_jax.config.command import parse as parse
 from ckda_jax.config.command import resolve as resolve
 from ckda_jax.config.file import load as load
 from ckda_jax.config.listing import describe as describe
+from ckda_jax.config.stored import read as read
 from ckda_jax.config.tree import difference as difference
 from ckda_jax.config.tree import flatten as flatten
 from ckda_jax.config.tree import from_json as from_json

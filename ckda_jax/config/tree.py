@@ -42,7 +42,8 @@ def from_json(path: str | os.PathLike[str]) -> ConfigDict:
         raise InputError(
             f"{path}: {error.strerror or error}; is its folder that of a run?"
         ) from error
-    except ValueError as error:
+    # A RecursionError: brackets within brackets.
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not JSON ({error}); restore the file or start a new run"
         ) from error

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ckda_jax.engine import schema
 from ckda_jax.engine.consensus import of_main
+from ckda_jax.engine.manifest import SEAL, sealed
 from ckda_jax.files import RESULTS_FORMAT as FORMAT
 from ckda_jax.files import START as START
 from ckda_jax.files import write_json
@@ -18,7 +20,7 @@ from ckda_jax.locks import Held, always, check_held, locked
 from ckda_jax.retrieval import lifelong
 from ckda_jax.structs import InputError
 
-SUMMARISED = ("mAP", "rank1", "mINP")
+SUMMARISED = schema.SCORES
 
 END = sys.maxsize
 """After all stages, and after all epochs of one."""
@@ -122,7 +124,7 @@ class Results:
             if self.path.exists():
                 recorded = read(self.path)["protocols"]
                 self.content["protocols"] = _until(last, recorded)
-            write_json(self.path, self.content)
+            write_json(self.path, sealed(self.content))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -133,7 +135,8 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    # A RecursionError: brackets within brackets.
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); restore it, or give the --workdir of "
             "another run"
@@ -142,6 +145,15 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: holds no results of format {FORMAT}; give the --workdir of "
             "another run"
+        )
+    # Results of older versions have no seal.
+    broken = SEAL in content and content != sealed(content)
+    content.pop(SEAL, None)
+    fault = schema.fault(content) or ("it has another SHA-256" if broken else "")
+    if fault:
+        raise InputError(
+            f"{path}: damaged, {fault}; restore it from a backup, or delete it and run "
+            "the train command again, which evaluates what it can"
         )
     return content
 
@@ -158,7 +170,7 @@ def record(path: Path, rows: list[dict[str, Any]]) -> None:
         content = read(path)
         kept = {_where(row): row for row in (*content["protocols"], *rows)}
         content["protocols"] = list(kept.values())
-        write_json(path, content)
+        write_json(path, sealed(content))
 
 
 def _place(stage: int, epoch: int | None) -> tuple[int, int]:

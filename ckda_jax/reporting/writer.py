@@ -135,24 +135,37 @@ def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         One dict per line; nothing when the file does not exist.
 
     Raises:
-        InputError: a finished line is no JSON object.
+        InputError: a finished line is no JSON object, does not say of which step it is,
+            or holds something else than numbers.
     """
     path = Path(path)
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_bytes().split(b"\n")
     rows = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            row = json.loads(line.decode())
+        except (ValueError, RecursionError):
             row = None
-        if not isinstance(row, dict):
-            raise InputError(
-                f"{path}, line {number}: not a JSON object; remove that line"
-            )
+        fault = _fault(row)
+        if fault:
+            raise InputError(f"{path}, line {number}: {fault}; remove that line")
         rows.append(row)
     return rows
+
+
+def _fault(row: Any) -> str:
+    """Say what is wrong with a line; nothing where all is well."""
+    if not isinstance(row, dict):
+        return "not a JSON object"
+    for name in ("stage", "step"):
+        if type(row.get(name)) is not int:
+            return f"{name!r} is no whole number"
+    for name, value in row.items():
+        if value is not None and type(value) not in (int, float):
+            return f"{name!r} is no number"
+    return ""
 
 
 def drop_partial_line(path: Path) -> None:

@@ -34,7 +34,7 @@ def test_add_writes_the_file_each_time(tmp_path):
     results = Results.open(path, content(), writes=True)
     assert not path.exists()
     results.add(row(0, "a", 0.5))
-    assert json.loads(path.read_text()) == results.content
+    assert read(path) == results.content
     results.add(row(0, "b", 0.25))
     again = Results.open(path, content(seed=9), writes=True)
     assert again.content == results.content
@@ -101,13 +101,41 @@ def test_only_the_main_process_writes(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[" * 100_000, '{"format": 2}', '{"format": 1}']
+)
 def test_a_damaged_file_is_refused(tmp_path, text):
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(InputError, match="results.json: "):
         Results.open(path, content(), writes=True)
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"mAP": 0.5', '"mAP": 0.4', "it has another SHA-256"),
+        ('"seed": 0', '"seed": 1', "it has another SHA-256"),
+        ('"protocols"', '"protocolt"', "protocols is missing or not list"),
+        ('"sha256"', '"sha257"', "unknown name 'sha257'"),
+    ],
+)
+def test_a_changed_character_is_refused(tmp_path, old, new, said):
+    path = tmp_path / "results.json"
+    Results.open(path, content(), writes=True).add(row(0, "a", 0.5))
+    record(path, [row(0, "a", 0.25, protocol="q")])
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=f"damaged, {said}; restore it"):
+        read(path)
+
+
+def test_results_of_older_versions_have_no_seal(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(content()))
+    assert read(path) == content()
 
 
 def test_a_missing_file_is_refused_when_asked_for(tmp_path):

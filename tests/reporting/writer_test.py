@@ -110,7 +110,7 @@ def test_a_full_disk_is_an_error_whichever_file_meets_it_first(tmp_path, first):
     (events,) = (tmp_path / "tensorboard" / "stage1").iterdir()
     padded = events if first == "tensorboard" else tmp_path / "metrics.jsonl"
     with open(padded, "a") as file:
-        file.write(json.dumps({"stage": 0, "step": 0, "pad": "x" * 10_000}) + "\n")
+        file.write(json.dumps({"stage": 0, "step": 0}) + " " * 10_000 + "\n")
     said = rf"^{tmp_path}/{first}: cannot be written \(File too large\); make room "
     with runs.small_files_only(limit=20_000):
         with pytest.raises(OSError, match=said):
@@ -132,9 +132,30 @@ def test_what_was_logged_is_brought_to_the_disk(tmp_path, monkeypatch):
     assert done == [("sync", tmp_path / "metrics.jsonl"), ("sync", events)]
 
 
-def test_broken_line_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"[1]", "not a JSON object"),
+        (b"[" * 100_000, "not a JSON object"),
+        (b'{"stage": 0, "step": 1, "los\xf3": 1.0}', "not a JSON object"),
+        (b'{"stagd": 0, "step": 1}', "'stage' is no whole number"),
+        (b'{"stage": "0", "step": 1}', "'stage' is no whole number"),
+        (b'{"stage": 0, "step": 1.5}', "'step' is no whole number"),
+        (b'{"stage": 0, "step": 1, "time": "1"}', "'time' is no number"),
+    ],
+)
+def test_broken_line_is_named(tmp_path, line, said):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"stage": 0}\n[1]\n')
-    with pytest.raises(InputError, match="line 2"):
+    path.write_bytes(b'{"stage": 0, "step": 0}\n' + line + b"\n")
+    with pytest.raises(InputError, match=f"line 2: {said}; remove that line"):
         read_rows(path)
+
+
+def test_a_cut_off_line_may_hold_anything(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"stage": 0, "step": 0}\n{"stage": 0, "st\xf3')
+    assert positions(tmp_path) == [(0, 0)]
+
+
+def test_no_file_holds_no_lines(tmp_path):
     assert read_rows(tmp_path / "absent") == []
