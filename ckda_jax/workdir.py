@@ -284,13 +284,12 @@ def _lineage_difference(old: Lineage, new: Lineage) -> list[str]:
 
 def _check_unused(workdir: Path) -> None:
     """Refuse results and checkpoints of which nobody knows what they are of."""
-    results, checkpoints = workdir / RESULTS, workdir / CHECKPOINTS
-    left = [results] if results.exists() else []
-    left += [checkpoints] if Shelf(checkpoints).positions() else []
+    left = [RESULTS] if (workdir / RESULTS).exists() else []
+    left += [CHECKPOINTS] if Shelf(workdir / CHECKPOINTS).positions() else []
     if left:
         raise InputError(
-            f"{workdir} holds {' and '.join(path.name for path in left)} of a run, but "
-            f"no {CONFIG}; restore that file, or give another --workdir"
+            f"{workdir} holds {' and '.join(left)} of a run, but no {CONFIG}; restore "
+            "that file, or give another --workdir"
         )
 
 
